@@ -37,6 +37,10 @@ class CallKind(StrEnum):
     CHARGE = "charge"
     VOID = "void"
     READ_PAYMENT = "read_payment"
+    CHECK_PAYMENT = "check_payment"
+    """Reads a closed payment once more before the next charge."""
+    LATE_CHECK = "late_check"
+    """Reads a closed payment once more a day after it closed."""
     REFUND = "refund"
     READ_REFUND = "read_refund"
 

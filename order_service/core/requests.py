@@ -135,6 +135,8 @@ REQUEST_TYPES: dict[CallKind, type[Request]] = {
     CallKind.CLEAR_CART: ClearCartRequest,
     CallKind.CHARGE: ChargeRequest,
     CallKind.VOID: VoidRequest,
+    CallKind.CHECK_PAYMENT: ReadPaymentRequest,
+    CallKind.LATE_CHECK: ReadPaymentRequest,
     CallKind.READ_PAYMENT: ReadPaymentRequest,
     CallKind.REFUND: RefundRequest,
     CallKind.READ_REFUND: ReadRefundRequest,
