@@ -137,6 +137,45 @@ class Lied(_Answer, frozen=True):
     detail: str
 
 
+class CartLine(msgspec.Struct, frozen=True, rename="camel"):
+    """One product in a user's cart, with the price of a single piece."""
+
+    product_id: str
+    quantity: int
+    unit_price: int
+
+
+class CartContents(_Answer, frozen=True):
+    """What a user's cart holds; a question of the moment, never an owed call."""
+
+    currency: str
+    items: tuple[CartLine, ...]
+    tax: int
+    discount: int
+
+
+class CartAbsent(_Answer, frozen=True):
+    """The user has no cart (404, 410)."""
+
+
+class HeldItem(msgspec.Struct, frozen=True, rename="camel"):
+    """So many pieces of one product under a reservation."""
+
+    product_id: str
+    quantity: int
+
+
+class ReservationState(_Answer, frozen=True):
+    """How a reservation stands at the partner; a question of the moment, never an owed call."""
+
+    state: Literal["reserved", "released", "committed"]
+    items: tuple[HeldItem, ...]
+
+
+class ReservationAbsent(_Answer, frozen=True):
+    """The partner knows no such reservation (404)."""
+
+
 ReserveAnswer: TypeAlias = Reserved | ReserveRefused | Unanswered | Refused | Lied
 ReleaseAnswer: TypeAlias = Released | Unanswered
 CommitAnswer: TypeAlias = StockCommitted | StockNotHeld | Unanswered
