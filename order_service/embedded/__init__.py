@@ -11,6 +11,7 @@ with the launcher, also when that is killed. What cannot be done is a `LauncherE
 """
 
 from order_service.embedded.errors import LauncherError
+from order_service.embedded.kafka import Kafka
 from order_service.embedded.postgres import Postgres
 
-__all__ = ["LauncherError", "Postgres"]
+__all__ = ["Kafka", "LauncherError", "Postgres"]
