@@ -45,6 +45,7 @@ REFUSALS = frozenset({400, 401, 403, 404, 422})
 """They speak of our set-up, not of the money."""
 VOID_STATUSES = frozenset({"voided", "succeeded", "declined", "processing"})
 MAX_DECLINE_CODE = 100
+_NOT_DECLINED = ("succeeded", "processing", "requires_action", "requires_capture")
 
 
 class _PaymentBody(Body, frozen=True):
@@ -213,9 +214,14 @@ def _believed(asked: _Asked, body: _PaymentBody | _VoidBody) -> PaymentState | L
 def _declined(request: ChargeRequest, reply: Reply) -> PaymentState | Lied:
     """A 402 is a decline whatever its body, unless the body speaks of something else."""
     body = members(reply)
-    if body.get("reference", request.reference) != request.reference:
-        return Lied("402 for another reference than asked")
-    if body.get("status") in ("succeeded", "processing", "requires_action", "requires_capture"):
+    for name, asked in (
+        ("reference", request.reference),
+        ("amount", request.amount),
+        ("currency", request.currency),
+    ):
+        if body.get(name) not in (None, asked):
+            return Lied(f"402 with another {name} than asked")
+    if body.get("status") in _NOT_DECLINED:
         return Lied("402 for a payment that is not declined")
     payment_id, code = body.get("paymentId"), body.get("declineCode")
     if not isinstance(payment_id, str) or not re.fullmatch(r"[!-~]{1,200}", payment_id):

@@ -35,7 +35,7 @@ class Reader(Generic[T]):
     def read(self, reply: Reply) -> T | Unanswered | Lied:
         """Decode; not JSON at all settles nothing, JSON of another shape is a lie."""
         if reply.body is None:
-            return reply.undecided()
+            return Unanswered(reply.fault, reply.retry_after_s)
         try:
             # The decoder does not look into strings that it skips.
             reply.body.decode()
@@ -43,7 +43,9 @@ class Reader(Generic[T]):
         except msgspec.ValidationError as fault:
             if not _is_json(reply.body):
                 return _unreadable(reply)
-            return Lied(f"status {reply.status}: {scrubbed(str(fault))}")
+            # The decoder quotes what it met, and that is the partner's text.
+            named = re.sub(r"'.*'", "that", str(fault), flags=re.DOTALL)
+            return Lied(scrubbed(f"status {reply.status}: {named}"))
         except _UNREADABLE:
             return _unreadable(reply)
 
@@ -69,8 +71,7 @@ def refused(reply: Reply, secret: str = "") -> Refused:
 
 def scrubbed(text: str, limit: int = 200) -> str:
     """Make foreign text safe for a column and a log line: no control characters, no lone surrogates."""
-    clean = "".join(character if character.isprintable() else "?" for character in text[:limit])
-    return clean.encode("utf-8", "replace").decode()
+    return "".join(character if character.isprintable() else "?" for character in text[:limit])
 
 
 def _is_json(body: bytes) -> bool:

@@ -12,7 +12,9 @@ from urllib.parse import quote
 
 import aiohttp
 import msgspec
+from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from order_service.core.answers import Unanswered
@@ -38,8 +40,26 @@ class Reply(msgspec.Struct, frozen=True):
     retry_after_s: float | None = None
 
     def undecided(self) -> Unanswered:
-        """Settle nothing: the same call has to be made again."""
-        return Unanswered(self.fault or f"status {self.status}", self.retry_after_s)
+        """Give the status no meaning: the same call has to be made again."""
+        return Unanswered(f"status {self.status}", self.retry_after_s)
+
+
+class _QuietConnector(aiohttp.TCPConnector):
+    """Uses no connection on which the partner spoke without being asked.
+
+    What lies there already, say a second response to the last request, would be taken for the answer
+    to the next one.
+    """
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        for _ in range(self.limit + 1):
+            connection = await super().connect(req, traces, timeout)
+            if connection.protocol is None or not connection.protocol.should_close:
+                return connection
+            connection.close()
+        raise aiohttp.ServerDisconnectedError("the partner speaks before it is asked")
 
 
 class Wire:
@@ -49,7 +69,7 @@ class Wire:
         """`connections` bounds how many exchanges run at once; more wait within their deadline."""
         self._base = base_url.rstrip("/")
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=IDLE_S),
+            connector=_QuietConnector(limit=connections, keepalive_timeout=IDLE_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
@@ -91,45 +111,52 @@ class Wire:
         if correlation_id:
             headers["X-Correlation-Id"] = _printable(correlation_id)
         url = URL(self._base + path, encoded=True)
+        # Not aiohttp's own total: it rounds deadlines above 5 s up to a whole second.
+        until = asyncio.get_running_loop().time() + deadline_s
         try:
-            # Not aiohttp's own total: it rounds deadlines above 5 s up to a whole second.
-            async with (
-                asyncio.timeout(deadline_s),
-                self._session.request(method, url, data=body, headers=headers, allow_redirects=False) as response,
-            ):
-                return await _reply(response)
+            async with asyncio.timeout_at(until):
+                response = await self._session.request(method, url, data=body, headers=headers, allow_redirects=False)
         except TimeoutError:
             return Unanswered("timeout")
-        except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError, RuntimeError) as fault:
-            return Unanswered(f"connection: {type(fault).__name__}")
+        except aiohttp.ClientConnectorError:
+            return Unanswered("no connection")
+        except (aiohttp.ClientResponseError, HttpProcessingError, ValueError):
+            return Unanswered("not HTTP")
+        except (aiohttp.ClientError, OSError, RuntimeError):
+            return Unanswered("connection lost")
+        return await _reply(response, until)
 
 
-async def _reply(response: aiohttp.ClientResponse) -> Reply:
-    retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""))
-    coding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if coding != "identity":
-        response.close()
-        return Reply(response.status, None, "encoded body", retry_after_s)
+async def _reply(response: aiohttp.ClientResponse, until: float) -> Reply:
+    """Read the rest of a response whose head is there; after any fault the connection is not used again."""
+    body, fault = b"", ""
     try:
-        body = await _bounded(response)
-    except (aiohttp.ClientError, HttpProcessingError, ConnectionError) as fault:
-        return Reply(response.status, None, f"broken body: {type(fault).__name__}", retry_after_s)
-    if body is None:
+        async with asyncio.timeout_at(until):
+            fault, body = await _bounded(response)
+    except TimeoutError:
+        fault = "timeout"
+    except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError):
+        fault = "broken body"
+    finally:
+        # Once the body is whole, its connection has gone back already, and this touches nothing.
         response.close()
-        return Reply(response.status, None, "body too large", retry_after_s)
-    return Reply(response.status, body, "", retry_after_s)
+    retry_after_s = _retry_after_s(response.headers.get("Retry-After", ""))
+    return Reply(response.status, None if fault else body, fault, retry_after_s)
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes | None:
-    """Read the body, or give None as soon as it is known to exceed the bound."""
+async def _bounded(response: aiohttp.ClientResponse) -> tuple[str, bytes]:
+    """Read the body as it comes: (what is wrong with it, or nothing; the body)."""
+    codings = ",".join(response.headers.getall("Content-Encoding", ["identity"]))
+    if codings.strip().lower() != "identity":
+        return "encoded body", b""
     if (response.content_length or 0) > MAX_BODY:
-        return None
+        return "body too large", b""
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece
         if len(body) > MAX_BODY:
-            return None
-    return bytes(body)
+            return "body too large", b""
+    return "", bytes(body)
 
 
 def _retry_after_s(header: str) -> float | None:

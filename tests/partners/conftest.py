@@ -1,0 +1,65 @@
+"""The partners under test: the sandbox as a process, or whatever the environment points at."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from partner_rig import Caller, Sandbox, partners_at
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One sandbox for all tests that do not kill it."""
+    process = Sandbox(tmp_path_factory.mktemp("sandbox"))
+    yield process.start()
+    process.close()
+
+
+@pytest.fixture
+def own_sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    """A sandbox of this test alone, to be killed at will."""
+    process = Sandbox(tmp_path / "sandbox")
+    yield process.start()
+    process.close()
+
+
+@pytest.fixture(scope="session")
+def partners_url(request: pytest.FixtureRequest) -> str:
+    """Where the contract suite goes: ORDER_SERVICE_TEST_PARTNERS_URL, else the sandbox."""
+    told = os.environ.get("ORDER_SERVICE_TEST_PARTNERS_URL")
+    if told:
+        return told
+    sandbox: Sandbox = request.getfixturevalue("sandbox")
+    return sandbox.url
+
+
+def _calling(url: str) -> Iterator[Caller]:
+    async def opened() -> Caller:
+        return Caller(runner, partners_at(url))
+
+    with asyncio.Runner() as runner:
+        caller = runner.run(opened())
+        yield caller
+        runner.run(caller.partners.close())
+
+
+@pytest.fixture
+def call(partners_url: str) -> Iterator[Caller]:
+    """Calls to the partners of the contract suite."""
+    yield from _calling(partners_url)
+
+
+@pytest.fixture
+def to_sandbox(sandbox: Sandbox) -> Iterator[Caller]:
+    """Calls to the shared sandbox."""
+    yield from _calling(sandbox.url)
+
+
+@pytest.fixture
+def to_own_sandbox(own_sandbox: Sandbox) -> Iterator[Caller]:
+    """Calls to this test's own sandbox, at the address it had when the test began."""
+    yield from _calling(own_sandbox.url)
