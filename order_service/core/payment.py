@@ -278,9 +278,8 @@ def _failed(draft: Draft, attempt: Attempt) -> None:
 
 def _still_open(draft: Draft, call: OpenCall, attempt: Attempt, status: str) -> None:
     """Neither yes nor no yet: read on. A void that cannot stop it is never repeated either."""
-    if attempt.status not in UNDER_VOID:
-        attempt = replace(attempt, status=_POLLED[status])
-    draft.put_attempt(attempt)
+    under_void = attempt.status in UNDER_VOID
+    draft.put_attempt(replace(attempt, status=AttemptStatus.VOIDING if under_void else _POLLED[status]))
     if call.kind is CallKind.READ_PAYMENT:
         draft.again(call)
         return
@@ -309,7 +308,8 @@ def _surplus(draft: Draft, attempt: Attempt, answer: PaymentState) -> None:
 def void(draft: Draft, attempt: Attempt) -> None:
     """Stop an open attempt: the void ends the charge, which is not sent again and whose answer is dropped."""
     draft.drop(draft.owed(CallKind.CHARGE, *READS, subject=attempt.reference))
-    draft.put_attempt(replace(attempt, status=AttemptStatus.VOIDING))
+    unknown = attempt.status is AttemptStatus.UNKNOWN
+    draft.put_attempt(replace(attempt, status=AttemptStatus.VOID_UNKNOWN if unknown else AttemptStatus.VOIDING))
     draft.owe(
         CallKind.VOID,
         attempt.reference,
