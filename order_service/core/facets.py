@@ -78,26 +78,27 @@ def attention(order: Order, calls: Iterable[OpenCall]) -> Attention | None:
         assert first.parked is not None
         assert first.since is not None
         return Attention(code=first.parked, since=first.since, call_id=first.call_id)
-    refund = refund_to_mend(order)
-    if refund is not None:
+    for refund in refunds_to_mend(order):
         return Attention(code=REFUND_FAILED, since=refund.at, call_id=refund.call_id)
     return None
 
 
-def refund_to_mend(order: Order) -> Refund | None:
-    """The failed refund that waits for a person: not followed by a newer one, or money is left on a dead order."""
-    failed = [r for r in order.refunds if r.status is RefundStatus.FAILED]
-    for refund in failed:
-        if not _followed(order, refund):
-            return refund
+def refunds_to_mend(order: Order) -> list[Refund]:
+    """The failed refunds that wait for a person: not followed by a newer one, or money is left on a dead order."""
+    failed = [r for r in order.refunds if r.status is RefundStatus.FAILED and (r.surplus or order.refundable > 0)]
+    alone = [r for r in failed if not _followed(order, r)]
     own = [r for r in failed if not r.surplus]
-    stuck = order.status is Status.CANCELLED and order.refundable > 0 and order.refund_in_flight == 0
-    return own[-1] if stuck and own else None
+    stuck = order.status is Status.CANCELLED and order.refund_in_flight == 0
+    if stuck and own and own[-1] not in alone:
+        alone.append(own[-1])
+    return alone
 
 
 def _followed(order: Order, refund: Refund) -> bool:
+    """A refund that was under way already when this one failed does not stand in for it."""
     return any(
         later.refund > refund.refund
+        and later.at >= refund.at
         and later.surplus == refund.surplus
         and (not refund.surplus or later.attempt == refund.attempt)
         for later in order.refunds

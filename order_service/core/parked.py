@@ -20,7 +20,7 @@ from order_service.core.answers import CallKind
 from order_service.core.cancellation import cancel_order
 from order_service.core.draft import Draft
 from order_service.core.errors import CallNotFound, CallNotParked, NoteRequired, NotPossible
-from order_service.core.facets import refund_to_mend
+from order_service.core.facets import refunds_to_mend
 from order_service.core.lifecycle import Status
 from order_service.core.messages import Asked, End, GiveUpCall, RetryCall
 from order_service.core.model import (
@@ -91,14 +91,9 @@ def _find(draft: Draft, msg: RetryCall | GiveUpCall) -> OpenCall | Refund:
     call = draft.open.get(msg.call_id)
     if call is not None and call.parked is not None:
         return call
-    refund = refund_to_mend(draft.order)
-    if refund is not None and refund.call_id == msg.call_id:
-        return refund
-    for refund in draft.order.refunds:
-        if refund.call_id == msg.call_id and refund.status is RefundStatus.FAILED and refund.surplus:
-            later = [r for r in draft.order.refunds if r.refund > refund.refund]
-            if not any(r.surplus and r.attempt == refund.attempt for r in later):
-                return refund
+    for refund in refunds_to_mend(draft.order):
+        if refund.call_id == msg.call_id:
+            return refund
     if call is None and not msg.known:
         raise CallNotFound
     raise CallNotParked
