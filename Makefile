@@ -39,7 +39,7 @@ check-types: $(VENV)/ready-to-develop
 	$(BIN)/mypy
 
 check-contracts: $(VENV)/ready-to-develop
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 # Every named query, prepared on the real schema.
 check-queries: $(VENV)/ready-to-develop

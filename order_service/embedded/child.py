@@ -21,6 +21,7 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 _KEPT_LOG_BYTES = 10 * 1024 * 1024
 _TAIL_LINES = 15
+_TRACE = ("\tat ", "\t... ")
 
 
 class Child:
@@ -76,8 +77,9 @@ class Child:
             return log.read().decode(errors="replace")
 
     def tail(self) -> str:
-        """The last lines of the process's output."""
-        return "\n".join(self.output().splitlines()[-_TAIL_LINES:])
+        """The last lines of the process's output, without the steps of stack traces, which bury what they explain."""
+        lines = [line for line in self.output().splitlines() if not line.startswith(_TRACE)]
+        return "\n".join(lines[-_TAIL_LINES:])
 
     def wait(self, timeout_s: float) -> bool:
         """Whether the process ended within the time."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,13 +42,17 @@ class Folder:
             raise from_os_error(error, f"the data folder {self.root} could not be opened") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             holder = os.pread(lock, 20, 0).decode(errors="replace").strip()
             os.close(lock)
             raise LauncherError(
                 f"Another launcher (process {holder or 'unknown'}) already runs on {self.root}; "
                 "stop it or choose another data folder."
             ) from None
+        except OSError as error:
+            # Going on without a lock would end the servers of another launcher as leftovers.
+            os.close(lock)
+            raise from_os_error(error, f"the data folder {self.root} could not be locked") from error
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         self._lock = lock
@@ -79,10 +85,14 @@ class Folder:
     def end_leftovers(self, program: str) -> None:
         """End the processes of `program` that outlived an earlier launcher on this folder.
 
-        Call it only while holding the folder: then no launcher that could own them is alive. They were told to
-        end by their launcher's death and usually are about to, so they get some seconds before they are killed.
+        Call it only while holding the folder: then no launcher that could own them is alive. Where the kernel
+        told them of its death they are about to end; elsewhere this is the first they hear of it.
         """
-        kill_all(wait_gone(self._processes(program), timeout_s=10))
+        leftovers = list(self._processes(program))
+        for process in leftovers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGINT)
+        kill_all(wait_gone(leftovers, timeout_s=10))
 
     def _processes(self, program: str) -> Iterator[psutil.Process]:
         for process in psutil.process_iter():

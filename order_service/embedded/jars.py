@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -25,6 +26,7 @@ LOCK = Path(__file__).with_name("kafka-jars.lock")
 _THREADS = 8
 _ATTEMPTS = 3
 _TIMEOUT_S = 60
+_SCRATCH_PREFIX = ".fetching-"
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,15 @@ class JarCache:
             with _alone(self.folder / ".lock", progress):
                 # Whoever was before us may have fetched everything.
                 if missing := self.missing():
+                    self._sweep()
                     self._fetch_all(missing, progress)
         except OSError as error:
             raise from_os_error(error, f"Kafka's program files could not be written to {self.folder}") from error
+
+    def _sweep(self) -> None:
+        """Remove what a killed process had half fetched; only whoever is alone may do so."""
+        for leftover in self.folder.glob(_SCRATCH_PREFIX + "*"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
     def _fetch_all(self, missing: list[Jar], progress: Callable[[str], None]) -> None:
         progress(f"Kafka: fetching {len(missing)} program files (44 MB in all, once per user).")
@@ -107,7 +115,7 @@ class JarCache:
         """Fetch one jar into a folder of its own; only a whole, right file ever gets its name in the cache."""
         failure: Exception | None = None
         for _ in range(_ATTEMPTS):
-            with tempfile.TemporaryDirectory(dir=self.folder, prefix=".fetching-") as scratch:
+            with tempfile.TemporaryDirectory(dir=self.folder, prefix=_SCRATCH_PREFIX) as scratch:
                 try:
                     fetched = _download(jar, Path(scratch), self._repository)
                 except Exception as error:  # The downloader promises no kinds of errors; all mean: not fetched.

@@ -67,7 +67,7 @@ def _make(program: Program, scratch: Path, cache: Path) -> None:
     # Two steps, although Java could do both at the stop: it would do the second in a grandchild that outlives us.
     run_once(
         program.java.command(
-            program.jars, ["-XX:AOTMode=create", f"-XX:AOTConfiguration={record}", f"-XX:AOTCache={draft}"]
+            program.jars, ["-Xmx512m", "-XX:AOTMode=create", f"-XX:AOTConfiguration={record}", f"-XX:AOTCache={draft}"]
         ),
         log=scratch / "create.log",
         cwd=scratch,
