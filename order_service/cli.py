@@ -1,0 +1,119 @@
+"""The command line: ``order-service COMMAND``. Each command imports what it needs when it runs, so help is instant."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from order_service.config import Settings
+
+app = typer.Typer(
+    help="Order management and checkout: PostgreSQL as the truth, Kafka for events, every partner call in writing.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+ONLY = ("api", "worker", "relay")
+
+
+def main() -> None:
+    """Run the command line; exit code 0 only on success, one plain sentence on stderr otherwise."""
+    app()
+
+
+def fail(sentence: object) -> NoReturn:
+    """Say what is wrong in one sentence and end with exit code 1."""
+    print(f"order-service: {sentence}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def settings(**overrides: object) -> Settings:
+    """The settings of the environment, or one sentence about what is wrong with them."""
+    from order_service.config import BadSettings, load_settings
+
+    try:
+        return load_settings(**overrides)
+    except BadSettings as error:
+        fail(error)
+
+
+@app.command()
+def serve(
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="Run this part only (api, worker, relay); may be repeated.")
+    ] = None,
+) -> None:
+    """Run the service: API, worker and relay in one process, until SIGTERM."""
+    from order_service.config import BadSettings
+    from order_service.store.migrate import SchemaMismatch
+    from order_service.wiring import CannotStart, run_service
+
+    parts = tuple(only or ONLY)
+    unknown = [part for part in parts if part not in ONLY]
+    if unknown:
+        fail(f"--only {unknown[0]} is not a part; the parts are {', '.join(ONLY)}.")
+    try:
+        run_service(settings(), parts)
+    except (BadSettings, CannotStart, SchemaMismatch) as error:
+        fail(error)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema up to date; safe to run from many processes at once."""
+    import asyncio
+
+    from order_service.store.migrate import SchemaMismatch
+    from order_service.store.migrate import migrate as migrate_schema
+
+    chosen = settings()
+    if chosen.database_url is None:
+        fail("ORDER_SERVICE_DATABASE_URL is not set.")
+    try:
+        asyncio.run(migrate_schema(chosen.database_url))
+    except (OSError, SchemaMismatch) as error:
+        fail(error)
+    print("The schema is up to date.")
+
+
+@app.command()
+def dev() -> None:
+    """Run the whole system in the foreground: PostgreSQL, Kafka, sandbox partners and the service."""
+    import os
+
+    os.environ.setdefault("ORDER_SERVICE_AUTH", "off")
+    from order_service.config import BadSettings
+    from order_service.embedded import LauncherError
+    from order_service.embedded.dev import Dev
+
+    try:
+        Dev(settings(), say=lambda line: print(line, flush=True)).run()
+    except (BadSettings, LauncherError) as error:
+        fail(error)
+
+
+@app.command()
+def demo(as_json: Json = False) -> None:
+    """Place, pay, ship and deliver one order; place, pay, cancel and refund another; print both timelines."""
+    from order_service.demo import DemoFailed, run_demo
+
+    try:
+        run_demo(settings(), as_json=as_json)
+    except DemoFailed as error:
+        fail(error)
+
+
+@app.command()
+def show(order_id: Annotated[str, typer.Argument(help="Id or number of the order.")], as_json: Json = False) -> None:
+    """Show one order and its timeline, with every event it has sent."""
+    from order_service.timeline import NotThere, show_order
+
+    try:
+        show_order(settings(), order_id, as_json=as_json)
+    except NotThere as error:
+        fail(error)

@@ -1,0 +1,216 @@
+"""The only place that talks to a partner: makes calls whose lease this process holds, feeds the answers back.
+
+Calls come from two sides that end in the same code: a commit of this process hands over the calls it has just
+written (already leased), and the worker claims calls whose lease has run out, its own and those of dead replicas.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+import structlog
+
+from order_service.core.answers import Answer, CallKind, Unanswered
+from order_service.core.errors import Refusal
+from order_service.core.messages import Answered, Tick
+from order_service.engine import Engine, Frame, Owed
+from order_service.partners.door import Partners, dispatch_call
+from order_service.store.calls import claim, due_timers
+
+log = structlog.get_logger("dispatch")
+
+CLAIM_AT_ONCE = 50
+POLL_S = 0.25
+"""An idle worker looks this often; a busy one goes on at once."""
+
+SWEEP_S = 0.5
+BROKEN_ORDER_PAUSE_S = 30.0
+"""An order whose timer cannot be handled is left alone this long, so that the sweep goes on with the others."""
+
+_PARTNER = {
+    CallKind.RESERVE: "inventory",
+    CallKind.RELEASE: "inventory",
+    CallKind.COMMIT: "inventory",
+    CallKind.CLEAR_CART: "cart",
+}
+
+
+def partner_of(kind: str) -> str:
+    """Which partner a kind of call goes to."""
+    return _PARTNER.get(CallKind(kind), "payment")
+
+
+class Dispatcher:
+    """Makes calls, at most ``at_once`` per partner; a call waits for its turn only as long as its lease allows."""
+
+    def __init__(self, partners: Partners, *, timeout_s: float, lease_s: float, at_once: int = 256) -> None:
+        self._partners = partners
+        self._timeout_s = timeout_s
+        self._slack_s = lease_s - timeout_s
+        self._turns = {name: asyncio.Semaphore(at_once) for name in ("inventory", "cart", "payment")}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.engine: Engine | None = None
+
+    def start_calls(self, calls: list[Owed]) -> None:
+        """Make these calls in the background; a request that waits for them may go away meanwhile."""
+        for call in calls:
+            self.spawn(self.make(call))
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run in the background and keep hold of it: the event loop alone would forget it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @property
+    def busy(self) -> int:
+        """Calls under way."""
+        return len(self._tasks)
+
+    async def make(self, call: Owed) -> None:
+        """One exchange with the partner, and its answer applied under the lease's token."""
+        started = time.monotonic()
+        answer = await self._exchange(call, started)
+        if answer is None:
+            return
+        log.info(
+            "partner_call",
+            kind=call.kind,
+            order_id=call.order_id,
+            call_id=call.call_id,
+            attempt=call.attempts,
+            answer=type(answer).__name__,
+            reason=answer.reason if isinstance(answer, Unanswered) else None,
+            duration_ms=round((time.monotonic() - started) * 1000, 1),
+            correlation_id=call.correlation_id,
+        )
+        await self._apply(call, answer, started)
+
+    async def _exchange(self, call: Owed, started: float) -> Answer | None:
+        if call.expired:
+            return Unanswered("too late to be sent")
+        turn = self._turns[partner_of(call.kind)]
+        try:
+            async with asyncio.timeout(self._slack_s / 2):
+                await turn.acquire()
+        except TimeoutError:
+            return None  # the lease runs out by itself, and whoever claims the call next makes it
+        try:
+            return await dispatch_call(
+                self._partners,
+                call.kind,
+                call.request,
+                call.key,
+                timeout_s=self._timeout_s,
+                correlation_id=call.correlation_id,
+            )
+        finally:
+            turn.release()
+
+    async def _apply(self, call: Owed, answer: Answer, started: float) -> None:
+        assert self.engine is not None
+        frame = Frame(f"partner:{partner_of(call.kind)}", call.correlation_id, call.traceparent)
+        message = Answered(call.call_id, answer)
+        hint = call.hint
+        for pause_s in (0.1, 0.4, 1.0, 0):
+            try:
+                await self.engine.apply(call.order_id, message, frame, hint=hint, call=call)
+                return
+            except (OSError, TimeoutError, Refusal) as fault:
+                log.warning("answer_not_stored", call_id=call.call_id, fault=type(fault).__name__)
+                hint = None
+                if not pause_s or time.monotonic() - started + pause_s > self._timeout_s + self._slack_s:
+                    return  # the same call is made again when its lease has run out
+                await asyncio.sleep(pause_s)
+            except Exception:
+                log.exception("answer_not_applied", call_id=call.call_id, order_id=call.order_id)
+                return
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait for calls under way, up to ``timeout_s`` seconds; what is left is found by its lease."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks), timeout=timeout_s)
+        for task in self._tasks:
+            task.cancel()
+
+
+class Worker:
+    """Claims what is owed and due, and sweeps the timers: the same claim at every replica, all the time."""
+
+    def __init__(self, engine: Engine, pool: asyncpg.Pool, dispatcher: Dispatcher, *, lease_s: float) -> None:
+        self._engine = engine
+        self._pool = pool
+        self._dispatcher = dispatcher
+        self._lease_s = lease_s
+        self._stopping = asyncio.Event()
+        self._left_alone: dict[str, float] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin to claim and to sweep."""
+        self._tasks = [
+            asyncio.create_task(self._repeat(self._claim, POLL_S, "claim")),
+            asyncio.create_task(self._repeat(self._sweep, SWEEP_S, "sweep")),
+        ]
+
+    async def stop(self) -> None:
+        """Claim nothing more; calls under way are the dispatcher's."""
+        self._stopping.set()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _repeat(self, step: Callable[[], Coroutine[Any, Any, bool]], pause_s: float, name: str) -> None:
+        pause = pause_s
+        while not self._stopping.is_set():
+            try:
+                more = await step()
+                pause = pause_s
+            except Exception as fault:
+                more = False
+                pause = min(pause * 2, 5.0)
+                log.warning(f"{name}_failed", fault=f"{type(fault).__name__}: {fault}")
+            if not more:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._stopping.wait()
+
+    async def _claim(self) -> bool:
+        claimed = await claim(self._pool, limit=CLAIM_AT_ONCE, lease_s=self._lease_s)
+        self._dispatcher.start_calls(
+            [
+                Owed(
+                    order_id=c.order_id,
+                    call_id=c.call_id,
+                    kind=c.kind,
+                    key=c.key,
+                    request=c.request,
+                    token=c.token,
+                    attempts=c.attempts,
+                    correlation_id=c.correlation_id,
+                    traceparent=c.traceparent,
+                    expired=c.drop,
+                )
+                for c in claimed
+            ]
+        )
+        return len(claimed) == CLAIM_AT_ONCE
+
+    async def _sweep(self) -> bool:
+        now = time.monotonic()
+        self._left_alone = {k: until for k, until in self._left_alone.items() if until > now}
+        due = await due_timers(self._pool, limit=CLAIM_AT_ONCE, skip=[*self._left_alone])
+        for order_id in due:
+            try:
+                await self._engine.apply(order_id, Tick(), Frame("system:timer", f"timer-{order_id}"))
+            except (OSError, TimeoutError):
+                raise
+            except Exception:
+                self._left_alone[order_id] = time.monotonic() + BROKEN_ORDER_PAUSE_S
+                log.exception("timer_failed", order_id=order_id)
+        return len(due) == CLAIM_AT_ONCE

@@ -1,0 +1,314 @@
+"""load -> decide -> commit, again on a lost race; and whoever waits for an order is told what became of it.
+
+One path for requests, partner answers and timers, on any replica: nothing that matters lives in memory. A waiter
+that is never told (another replica got the answer) looks into the database when its deadline comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from uuid import uuid4
+
+import msgspec
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from order_service.clock import DatabaseClock, new_order_number
+from order_service.core.decide import decide
+from order_service.core.messages import Asked, Decision, Message, PlaceOrder
+from order_service.core.model import Policy
+from order_service.core.outcome import Outcome, outcome
+from order_service.problems import Conflict, OrderNotFound, StaleVersion, problem
+from order_service.requests import Reply
+from order_service.store.commit import Entry, KeyBinding, Remember, Result, StoredReply, Verdict
+from order_service.store.committer import Committer
+from order_service.store.load import NO_CONTACTS, Loaded, Loader, document
+
+log = structlog.get_logger("engine")
+_encode = msgspec.json.Encoder().encode
+
+MAX_TRIES = 40
+"""Lost races in a row before a request gives up; each lost race means that another change was committed."""
+
+BACKOFF_BASE_S = 0.25
+BACKOFF_CAP_S = 30.0
+RETRY = "retry_call"
+
+
+class Frame(Struct, frozen=True):
+    """Who causes a change, and the ids that lead from a request to its logs, calls and events."""
+
+    actor: str
+    correlation_id: str
+    traceparent: str | None = None
+
+
+class KeyTaken(Exception):
+    """The Idempotency-Key of this request was bound by another one meanwhile."""
+
+
+class Owed(Struct, frozen=True):
+    """A call that this process holds the lease of and will make now, with the order as it was when it was owed."""
+
+    order_id: str
+    call_id: str
+    kind: str
+    key: str
+    request: bytes
+    token: int
+    attempts: int
+    correlation_id: str
+    traceparent: str | None = None
+    hint: Loaded | None = None
+    expired: bool = False
+
+
+class Applied(Struct, frozen=True):
+    """What a message led to: the order after it, and whether anything was written."""
+
+    decision: Decision
+    loaded: Loaded
+    written: bool
+
+
+class Waiter:
+    """A request that waits for its answer; ``binding`` is the Idempotency-Key under which the answer is remembered."""
+
+    def __init__(self, asked: Asked, binding: KeyBinding | None, correlation_id: str) -> None:
+        self.asked = asked
+        self.binding = binding
+        self.correlation_id = correlation_id
+        self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+
+
+def backoff_s(attempts: int, retry_after_s: float | None) -> float:
+    """Full jitter, doubling from a quarter second to half a minute; a partner's own wish is honoured."""
+    ceiling = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** min(attempts, 10))
+    return max(retry_after_s or 0.0, random.uniform(ceiling / 2, ceiling))  # noqa: S311 - spreads load, no secret
+
+
+def render(result: Outcome, body: bytes, version: int, correlation_id: str, created: str | None = None) -> Reply:
+    """The bytes of an answer: the order, or the problem document that stands in its place.
+
+    ``created`` is the id of the order where the answer is to one that was placed.
+    """
+    if result.refusal is not None:
+        return Reply(
+            result.status,
+            problem(result.refusal, correlation_id),
+            problem=True,
+            retry_after_s=result.refusal.retry_after_s,
+        )
+    return Reply(result.status, body, version, location=location_of(created))
+
+
+def location_of(order_id: str | None) -> str | None:
+    """Where an order is found."""
+    return f"/api/v1/orders/{order_id}" if order_id else None
+
+
+class Engine:
+    """Applies messages to orders; hands the calls that follow to ``start_calls``."""
+
+    def __init__(
+        self,
+        loader: Loader,
+        committer: Committer,
+        clock: DatabaseClock,
+        policy: Policy,
+        *,
+        lease_s: float,
+        start_calls: Callable[[list[Owed]], None],
+    ) -> None:
+        self._loader = loader
+        self._committer = committer
+        self.clock = clock
+        self._policy = policy
+        self._lease_s = lease_s
+        self._start_calls = start_calls
+        self._waiters: defaultdict[str, list[Waiter]] = defaultdict(list)
+
+    async def load(self, order_id: str) -> Loaded:
+        """The order as it is now; raises ``OrderNotFound``."""
+        loaded = await self._loader.load(order_id)
+        if loaded is None:
+            raise OrderNotFound
+        return loaded
+
+    async def apply(
+        self,
+        order_id: str,
+        message: Message,
+        frame: Frame,
+        *,
+        key: KeyBinding | None = None,
+        if_match: int | None = None,
+        hint: Loaded | None = None,
+        call: Owed | None = None,
+        waiter: Waiter | None = None,
+    ) -> Applied:
+        """Decide and commit until it holds; a ``Refusal`` of the rules is raised as it is, with nothing written.
+
+        ``hint`` is the order as this process saw it last: where it is stale the commit says so. ``waiter`` is
+        registered as soon as the decision tells what to wait for.
+        """
+        for attempt in range(MAX_TRIES):
+            loaded = hint or await self.load(order_id)
+            hint = None
+            if if_match is not None and loaded.state.order.version != if_match:
+                raise StaleVersion(loaded.state.order.version)
+            decision = decide(loaded.state, message, self.clock.now(), self._policy)
+            if not decision.writes:
+                return Applied(decision, loaded, written=False)
+            done = await self._commit(loaded, decision, frame, key=key, call=call, waiter=waiter)
+            match done.verdict:
+                case Verdict.APPLIED:
+                    assert done.loaded is not None
+                    return Applied(decision, done.loaded, written=True)
+                case Verdict.CALL_GONE:
+                    return Applied(decision, loaded, written=False)
+                case Verdict.KEY_TAKEN:
+                    raise KeyTaken
+            await asyncio.sleep(random.uniform(0, 0.002 * min(attempt, 10)))  # noqa: S311 - spreads load
+        raise Conflict
+
+    async def place(
+        self, message: PlaceOrder, frame: Frame, *, key: KeyBinding | None = None, waiter: Waiter | None = None
+    ) -> Applied:
+        """Write a new order; a taken order number is met by drawing another one."""
+        for _ in range(MAX_TRIES):
+            decision = decide(None, message, self.clock.now(), self._policy)
+            done = await self._commit(None, decision, frame, key=key, waiter=waiter)
+            match done.verdict:
+                case Verdict.APPLIED:
+                    assert done.loaded is not None
+                    return Applied(decision, done.loaded, written=True)
+                case Verdict.KEY_TAKEN:
+                    raise KeyTaken
+                case Verdict.NUMBER_TAKEN:
+                    message = replace(message, order_number=new_order_number())
+        raise Conflict
+
+    # --- one commit ---
+
+    async def _commit(
+        self,
+        base: Loaded | None,
+        decision: Decision,
+        frame: Frame,
+        *,
+        key: KeyBinding | None,
+        call: Owed | None = None,
+        waiter: Waiter | None = None,
+    ) -> Result:
+        order_id = decision.state.order.id
+        if waiter is not None and decision.asked is not None:
+            waiter.asked = decision.asked
+            self._waiters[order_id].append(waiter)
+        settled = self._settle(decision, base)
+        entry = self._entry(base, decision, frame, key, call, settled)
+        try:
+            sent = time.monotonic()
+            done = await self._committer.commit(entry)
+        except BaseException:
+            self.forget(order_id, waiter)
+            raise
+        self.clock.observe(done.at, sent, time.monotonic())
+        if not done.applied:
+            self.forget(order_id, waiter)
+            return done
+        for who, reply in settled:
+            self.forget(order_id, who)
+            if not who.reply.done():
+                who.reply.set_result(reply)
+        self._begin_calls(decision, done, frame)
+        return done
+
+    def _entry(
+        self,
+        base: Loaded | None,
+        decision: Decision,
+        frame: Frame,
+        key: KeyBinding | None,
+        call: Owed | None,
+        settled: list[tuple[Waiter, Reply]],
+    ) -> Entry:
+        remember = []
+        if key is not None and decision.asked is not None:
+            key = replace(key, asked=decision.asked)
+        for who, reply in settled:
+            if who.binding is None:
+                continue
+            stored = StoredReply(reply.status, reply.body, reply.version, reply.problem)
+            if key is not None and who.binding.key == key.key and who.binding.principal == key.principal:
+                key = replace(key, reply=stored)  # bound in this very statement: an update would not see the row
+            else:
+                remember.append(Remember(who.binding.principal, who.binding.route, who.binding.key, stored))
+        waits = [c.retry_after_s for c in decision.closings if c.call_id == decision.answered]
+        return Entry(
+            decision=decision,
+            decision_id=uuid4(),
+            base=base,
+            actor=frame.actor,
+            correlation_id=frame.correlation_id,
+            traceparent=frame.traceparent,
+            call_token=call.token if call is not None and decision.answered else None,
+            key=key,
+            remember=tuple(remember),
+            # A call that a person wants sent again is left to the worker, which has its bytes.
+            lease_s=0 if decision.message == RETRY else self._lease_s,
+            retry_in_s=backoff_s(call.attempts if call else 0, waits[0] if waits else None),
+        )
+
+    def _settle(self, decision: Decision, base: Loaded | None) -> list[tuple[Waiter, Reply]]:
+        """Answers that this commit settles; those with a key are remembered in the same statement."""
+        order = decision.state.order
+        waiting = self._waiters.get(order.id)
+        if not waiting:
+            return []
+        contacts = _encode(decision.contacts) if decision.contacts is not None else base and base.contacts
+        body = None
+        settled = []
+        for who in waiting:
+            result = outcome(who.asked, order)
+            if not result.settled:
+                continue
+            body = body or document(_encode(order), contacts or NO_CONTACTS)
+            created = order.id if who.asked.kind == "place" else None
+            settled.append((who, render(result, body, order.version, who.correlation_id, created)))
+        return settled
+
+    def _begin_calls(self, decision: Decision, done: Result, frame: Frame) -> None:
+        owed = [
+            Owed(
+                order_id=decision.state.order.id,
+                call_id=call.call_id,
+                kind=call.kind,
+                key=call.key,
+                request=call.request,
+                token=done.tokens[call.call_id],
+                attempts=1,
+                correlation_id=frame.correlation_id,
+                traceparent=frame.traceparent,
+                hint=done.loaded,
+            )
+            for call in decision.calls
+            if call.call_id in done.tokens
+        ]
+        if owed:
+            self._start_calls(owed)
+
+    def forget(self, order_id: str, waiter: Waiter | None) -> None:
+        """The waiter waits no more."""
+        waiting = self._waiters.get(order_id)
+        if waiting is None or waiter is None:
+            return
+        if waiter in waiting:
+            waiting.remove(waiter)
+        if not waiting:
+            del self._waiters[order_id]

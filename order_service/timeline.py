@@ -1,0 +1,92 @@
+"""One order's timeline as people read it: every version of the log, with the facets and the events it sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import asyncpg
+from rich.console import Console
+from rich.table import Table
+
+from order_service.config import Settings
+from order_service.running import endpoints
+from order_service.store.queries import query
+
+
+class NotThere(Exception):
+    """The order, or the database it should be in, cannot be found; the message is one sentence."""
+
+
+def read_timeline(settings: Settings, id_or_number: str) -> dict[str, Any]:
+    """The order and its log; raises ``NotThere``."""
+    dsn = endpoints(settings).get("database")
+    if not dsn:
+        raise NotThere("no database is known; set ORDER_SERVICE_DATABASE_URL or start the system with `make run`.")
+    try:
+        rows = asyncio.run(_rows(dsn, id_or_number.strip()))
+    except (OSError, asyncpg.PostgresError) as error:
+        raise NotThere(f"the database does not answer: {error}.") from None
+    if not rows:
+        raise NotThere(f"there is no order {id_or_number}.")
+    return {"order": json.loads(rows[-1]["snapshot"]), "timeline": [_entry(row) for row in rows]}
+
+
+async def _rows(dsn: str, id_or_number: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(dsn, timeout=5, command_timeout=10)
+    try:
+        return list(await connection.fetch(query("timeline"), id_or_number))
+    finally:
+        await connection.close()
+
+
+def _entry(row: asyncpg.Record) -> dict[str, Any]:
+    order = json.loads(row["snapshot"])
+    first = row["first_sequence"] or 0
+    return {
+        "version": row["version"],
+        "at": row["at"].isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "message": row["message"],
+        "actor": row["actor"],
+        "reason": row["reason"],
+        "correlationId": row["correlation_id"],
+        "status": order["status"],
+        "stock": order["stock"],
+        "payment": order["payment"]["status"],
+        "events": [{"sequence": first + i, "type": kind} for i, kind in enumerate(row["events"] or ())],
+    }
+
+
+def render_timeline(found: dict[str, Any]) -> None:
+    """Print the timeline as a table."""
+    order = found["order"]
+    money = order["payment"]
+    console = Console()
+    console.print(
+        f"\n[bold]Order {order['orderNumber']}[/bold]  {order['id']}\n"
+        f"{order['status']} · stock {order['stock']} · payment {money['status']} · "
+        f"total {order['total']} {order['currency']} (minor units), captured {money['captured']}, "
+        f"refunded {money['refunded']}"
+    )
+    table = Table(show_edge=False, pad_edge=False)
+    for name in ("v", "at (UTC)", "what", "by", "status", "stock", "payment", "events"):
+        table.add_column(name, justify="right" if name == "v" else "left")
+    for entry in found["timeline"]:
+        events = "\n".join(f"{event['sequence']} {event['type']}" for event in entry["events"])
+        what = entry["message"] + (f"\n“{entry['reason']}”" if entry["reason"] else "")
+        at = entry["at"][11:23]
+        table.add_row(
+            *(str(entry["version"]), at, what, entry["actor"], entry["status"], entry["stock"], entry["payment"]),
+            events or "-",
+        )
+    console.print(table)
+
+
+def show_order(settings: Settings, id_or_number: str, *, as_json: bool) -> None:
+    """Print one order; raises ``NotThere``."""
+    found = read_timeline(settings, id_or_number)
+    if as_json:
+        print(json.dumps(found, indent=1))
+    else:
+        render_timeline(found)

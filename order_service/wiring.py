@@ -1,0 +1,170 @@
+"""Puts the parts together, runs them in one process, and takes them down in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from typing import Any
+
+import structlog
+
+from order_service.clock import DatabaseClock
+from order_service.config import Settings
+from order_service.dispatch import Dispatcher, Worker
+from order_service.engine import Engine
+from order_service.health import Health, broker_check, database_check, reachable_check
+from order_service.partners.door import open_partners
+from order_service.service import DATABASE_AWAY, OrderService
+from order_service.store.committer import Committer
+from order_service.store.load import Loader
+from order_service.store.migrate import check_schema
+from order_service.store.pool import connect
+from order_service.store.reads import clock as database_time
+from order_service.telemetry import configure_logging
+
+log = structlog.get_logger("service")
+
+DRAIN_CALLS_S = 8.0
+"""Longer than a partner's answer may take: a call under way at SIGTERM is finished, not left to its lease."""
+
+
+class CannotStart(Exception):
+    """Something the service stands on is missing; the message is one sentence for people."""
+
+
+class Running:
+    """The parts of one process, started in order and stopped in the opposite order."""
+
+    def __init__(self, settings: Settings, parts: tuple[str, ...]) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._stack = AsyncExitStack()
+        self.orders: OrderService | None = None
+
+    async def __aenter__(self) -> Running:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Take everything down; what is under way is finished first."""
+        await self._stack.aclose()
+
+    async def _start(self) -> None:
+        settings = self._settings
+        assert settings.database_url is not None
+        try:
+            await check_schema(settings.database_url)
+            pool = await connect(settings.database_url, max_size=12)
+        except DATABASE_AWAY as fault:
+            raise CannotStart(f"The database does not answer: {fault or type(fault).__name__}.") from None
+        self._stack.push_async_callback(pool.close)
+        if {"api", "worker"} & set(self._parts):
+            await self._start_engine(pool)
+        if "relay" in self._parts:
+            await self._start_relay()
+
+    async def _start_engine(self, pool: Any) -> None:
+        settings = self._settings
+        assert settings.inventory_url
+        assert settings.cart_url
+        assert settings.payment_url
+        clock = DatabaseClock()
+        clock.set(await database_time(pool))
+        partners = open_partners(
+            inventory_url=settings.inventory_url, cart_url=settings.cart_url, payment_url=settings.payment_url
+        )
+        self._stack.push_async_callback(partners.close)
+        loader, committer = Loader(pool), Committer(pool)
+        self._stack.push_async_callback(committer.close)
+        dispatcher = Dispatcher(partners, timeout_s=settings.partner_timeout, lease_s=settings.lease)
+        engine = Engine(
+            loader,
+            committer,
+            clock,
+            settings.policy,
+            lease_s=settings.lease,
+            start_calls=dispatcher.start_calls,
+        )
+        dispatcher.engine = engine
+        self._stack.push_async_callback(dispatcher.drain, DRAIN_CALLS_S)
+        if "worker" in self._parts:
+            worker = Worker(engine, pool, dispatcher, lease_s=settings.lease)
+            worker.start()
+            self._stack.push_async_callback(worker.stop)
+        self.orders = OrderService(
+            engine, pool, partners, self._health(pool), request_deadline_s=settings.request_deadline
+        )
+        self.orders.ready = True
+
+    async def _start_relay(self) -> None:
+        from order_service.relay import Relay
+
+        settings = self._settings
+        assert settings.database_url is not None
+        assert settings.kafka_bootstrap_servers is not None
+        relay = Relay(settings.database_url, settings.kafka_bootstrap_servers, topic=settings.events_topic)
+        task = asyncio.create_task(relay.run())
+
+        async def stop() -> None:
+            await relay.stop()
+            await task
+
+        self._stack.push_async_callback(stop)
+
+    def _health(self, pool: Any) -> Health:
+        settings = self._settings
+        checks = {"database": database_check(pool)}
+        if settings.kafka_bootstrap_servers:
+            checks["kafka"] = broker_check(settings.kafka_bootstrap_servers)
+        for name in ("inventory", "cart", "payment"):
+            checks[name] = reachable_check(getattr(settings, f"{name}_url"))
+        return Health(checks)
+
+
+def run_service(settings: Settings, parts: tuple[str, ...]) -> None:
+    """Run these parts until SIGTERM or SIGINT, then drain; raises ``BadSettings`` or ``CannotStart``."""
+    import uvloop
+
+    settings.need("database_url")
+    if "api" in parts:
+        settings.check_auth()
+    if {"api", "worker"} & set(parts):
+        settings.need("payment_url", "inventory_url", "cart_url")
+    if "relay" in parts:
+        settings.need("kafka_bootstrap_servers")
+    configure_logging(settings.log_level, settings.log_format)
+    uvloop.run(_run(settings, parts))
+
+
+async def _run(settings: Settings, parts: tuple[str, ...]) -> None:
+    async with Running(settings, parts) as running:
+        log.info("started", parts=list(parts), host=settings.host, port=settings.port)
+        if "api" in parts:
+            await _run_api(settings, running)
+        else:
+            await _until_signal()
+        log.info("draining")
+    log.info("stopped")
+
+
+async def _run_api(settings: Settings, running: Running) -> None:
+    from order_service.api.app import create_app
+    from order_service.api.server import serve
+
+    assert running.orders is not None
+    await serve(create_app(running.orders), host=settings.host, port=settings.port)
+
+
+async def _until_signal() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
