@@ -135,20 +135,20 @@ REQUEST_TYPES: dict[CallKind, type[Request]] = {
     CallKind.CLEAR_CART: ClearCartRequest,
     CallKind.CHARGE: ChargeRequest,
     CallKind.VOID: VoidRequest,
+    CallKind.READ_PAYMENT: ReadPaymentRequest,
     CallKind.CHECK_PAYMENT: ReadPaymentRequest,
     CallKind.LATE_CHECK: ReadPaymentRequest,
-    CallKind.READ_PAYMENT: ReadPaymentRequest,
     CallKind.REFUND: RefundRequest,
     CallKind.READ_REFUND: ReadRefundRequest,
 }
 
-_KINDS: dict[type[Request], CallKind] = {request: kind for kind, request in REQUEST_TYPES.items()}
+_KINDS: dict[type[Request], CallKind] = {REQUEST_TYPES[kind]: kind for kind in reversed(REQUEST_TYPES)}
 _DECODERS = {kind: msgspec.json.Decoder(request) for kind, request in REQUEST_TYPES.items()}
 _ENCODER = msgspec.json.Encoder()
 
 
 def kind_of(request: Request) -> CallKind:
-    """Name the kind of call that this request makes."""
+    """Name the kind of call that this request makes, the first of REQUEST_TYPES if several do."""
     return _KINDS[type(request)]
 
 

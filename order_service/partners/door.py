@@ -38,7 +38,7 @@ class Partners:
             await wire.close()
 
 
-def open_partners(*, inventory_url: str, cart_url: str, payment_url: str, connections: int = 100) -> Partners:
+def open_partners(*, inventory_url: str, cart_url: str, payment_url: str, connections: int = 256) -> Partners:
     """Open one session per partner; call it inside the running loop, close it in the same."""
     inventory, cart, payment = (Wire(url, connections=connections) for url in (inventory_url, cart_url, payment_url))
     return Partners(HttpInventory(inventory), HttpCart(cart), HttpPayment(payment), (inventory, cart, payment))

@@ -18,7 +18,8 @@ PositiveAmount = Annotated[int, Meta(ge=1, le=MAX_AMOUNT)]
 Pieces = Annotated[int, Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
 """Stock may be oversold at the partner: below zero is none, not a lie."""
 
-_WELL_FORMED = msgspec.json.Decoder(float_hook=str)
+_SYNTAX = msgspec.json.Decoder(msgspec.Raw)
+"""Checks the grammar and builds no values: no number is too large for it."""
 _UNREADABLE = (msgspec.DecodeError, UnicodeError, RecursionError)
 
 
@@ -76,7 +77,7 @@ def scrubbed(text: str, limit: int = 200) -> str:
 
 def _is_json(body: bytes) -> bool:
     try:
-        _WELL_FORMED.decode(body)
+        _SYNTAX.decode(body)
     except _UNREADABLE:
         return False
     return True

@@ -65,7 +65,7 @@ class _QuietConnector(aiohttp.TCPConnector):
 class Wire:
     """The connections to one partner: one session for life, opened inside the running loop."""
 
-    def __init__(self, base_url: str, *, connections: int = 100) -> None:
+    def __init__(self, base_url: str, *, connections: int = 256) -> None:
         """`connections` bounds how many exchanges run at once; more wait within their deadline."""
         self._base = base_url.rstrip("/")
         self._session = aiohttp.ClientSession(
