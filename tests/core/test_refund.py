@@ -210,7 +210,7 @@ def test_a_failed_refund_is_followed_by_one_with_a_new_key(message: RefundOrder 
     assert story.order.status is Status.REFUNDED
 
 
-def test_the_answer_of_a_dropped_refund_poll_never_moves_a_final_refund() -> None:
+def test_a_failed_refund_is_final_and_owes_nothing() -> None:
     story = cancelled_after_payment().answered(CallKind.REFUND, refund("failed"))
     assert story.refund().status is RefundStatus.FAILED
     assert story.state.calls == ()
