@@ -1,0 +1,188 @@
+"""One request on its way: its headers read once, its body read within bounds, and what the log line needs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import secrets
+import time
+
+from litestar.types import HTTPScope, Receive
+
+from order_service.api.refusals import (
+    BodyTooLarge,
+    InvalidIdempotencyKey,
+    InvalidIfMatch,
+    RequestTimeout,
+    UnsupportedMediaType,
+)
+from order_service.requests import Ask, Principal
+
+MAX_BODY = 256 * 1024
+MAX_DISCARD = 8 * 1024 * 1024
+"""Bytes of a refused body that are read and thrown away, so that the client is still there to read the answer."""
+BODY_TIMEOUT_S = 10.0
+
+_CORRELATION = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_KEY = re.compile(r"[!-~]{1,255}")
+_VERSION = re.compile(r'"([1-9][0-9]{0,14})"')
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+_JSON = re.compile(r"application/json[ \t]*(?:;.*)?", re.IGNORECASE)
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was complete: nobody is left to answer."""
+
+
+class Exchange:
+    """A request and, once it is answered, the status. Header names are lower case, the last of equals counts."""
+
+    __slots__ = (
+        "body_read",
+        "body_timeout_s",
+        "correlation_id",
+        "headers",
+        "method",
+        "principal",
+        "receive",
+        "repeated",
+        "scope",
+        "started",
+        "status",
+    )
+
+    def __init__(self, scope: HTTPScope, receive: Receive, body_timeout_s: float = BODY_TIMEOUT_S) -> None:
+        self.started = time.perf_counter()
+        self.scope = scope
+        self.method: str = scope["method"]
+        self.receive = receive
+        self.body_timeout_s = body_timeout_s
+        pairs = list(scope["headers"])
+        self.headers: dict[bytes, bytes] = dict(pairs)
+        names = [name for name, _ in pairs] if len(pairs) != len(self.headers) else []
+        self.repeated = frozenset(name for name in names if names.count(name) > 1)
+        self.principal: Principal | None = None
+        self.status = 0
+        self.body_read = False
+        given = self.header(b"x-correlation-id")
+        self.correlation_id = given if given and _CORRELATION.fullmatch(given) else secrets.token_hex(16)
+
+    def header(self, name: bytes) -> str | None:
+        """The value of a header, None if there is none; a repeated header has no value that could be believed."""
+        value = self.headers.get(name)
+        if value is None:
+            return None
+        return "" if name in self.repeated else value.decode("latin-1")
+
+    @property
+    def route(self) -> str:
+        """The template of the route, such as ``/api/v1/orders/{orderId}``; empty until one was found."""
+        handler = self.scope.get("route_handler")
+        return str(handler.opt.get("template", "")) if handler is not None else ""
+
+    @property
+    def params(self) -> dict[str, str]:
+        """The path parameters, decoded."""
+        return self.scope["path_params"]
+
+    def ask(self, raw: bytes, *, if_match: bool = True) -> Ask:
+        """The frame of a write with this body; raises a refusal where a header cannot be read."""
+        assert self.principal is not None
+        key = self.header(b"idempotency-key")
+        fingerprint = b""
+        if key is not None:
+            if not _KEY.fullmatch(key):
+                raise InvalidIdempotencyKey
+            fingerprint = self._fingerprint(raw)
+        traceparent = self.header(b"traceparent")
+        if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
+            traceparent = None
+        return Ask(
+            self.principal,
+            f"{self.method} {self.route}",
+            self.correlation_id,
+            key,
+            fingerprint,
+            self._if_match() if if_match else None,
+            traceparent,
+        )
+
+    def _fingerprint(self, raw: bytes) -> bytes:
+        told = (self.method.encode(), self.scope["path"].encode(), raw)
+        return hashlib.sha256(b"\0".join(told)).digest()
+
+    def _if_match(self) -> int | None:
+        """The version that the client has seen; None where any will do."""
+        value = self.header(b"if-match")
+        if value is None or value == "*":
+            return None
+        version = _VERSION.fullmatch(value)
+        if version is None:
+            raise InvalidIfMatch
+        return int(version[1])
+
+    async def body(self, *, empty: bool = False) -> bytes:
+        """The whole body, declared as JSON unless it may be ``empty`` and is."""
+        raw = await self._read()
+        if raw or not empty:
+            self._check_media_type()
+        return raw
+
+    def _check_media_type(self) -> None:
+        media_type = self.header(b"content-type")
+        if media_type is None or not _JSON.fullmatch(media_type):
+            raise UnsupportedMediaType("Send the body with Content-Type: application/json.")
+        encoding = self.header(b"content-encoding")
+        if encoding is not None and encoding.strip().lower() != "identity":
+            raise UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
+
+    async def _read(self) -> bytes:
+        declared = self.headers.get(b"content-length", b"")
+        if declared.isdigit() and int(declared[:20]) > MAX_BODY:
+            raise BodyTooLarge(MAX_BODY)
+        try:
+            async with asyncio.timeout(self.body_timeout_s):
+                return await self._chunks()
+        except TimeoutError:
+            self.body_read = True
+            raise RequestTimeout from None
+
+    async def _chunks(self) -> bytes:
+        chunk, more = await self._chunk()
+        if more:
+            chunks, size = [chunk], len(chunk)
+            while more and size <= MAX_BODY:
+                chunk, more = await self._chunk()
+                chunks.append(chunk)
+                size += len(chunk)
+            chunk = b"".join(chunks)
+        if len(chunk) > MAX_BODY:
+            raise BodyTooLarge(MAX_BODY)
+        return chunk
+
+    async def _chunk(self) -> tuple[bytes, bool]:
+        message = await self.receive()
+        if message["type"] != "http.request":
+            raise ClientGone
+        more = message.get("more_body", False)
+        self.body_read = not more
+        return message.get("body", b""), more
+
+    async def discard(self) -> None:
+        """Read what is left of a refused request's body, within bounds of size and time.
+
+        A connection that is closed on unread bytes is reset, and the client may never see why it was refused. A
+        client that waits for leave to send its body (``Expect``) is not given it.
+        """
+        headers = self.headers
+        if self.body_read or b"expect" in headers or not (headers.keys() & {b"content-length", b"transfer-encoding"}):
+            return
+        left = MAX_DISCARD
+        try:
+            async with asyncio.timeout(self.body_timeout_s):
+                while not self.body_read and left > 0:
+                    chunk, _ = await self._chunk()
+                    left -= len(chunk)
+        except TimeoutError:
+            return

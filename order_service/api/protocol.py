@@ -1,0 +1,147 @@
+"""One HTTP connection, with limits that the server itself lacks: the time a request may take to arrive, its size.
+
+Time is looked at by one sweep over all connections, so that a request costs no timer of its own.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from order_service.api.refusals import HeadersTooLarge, MalformedRequest, RequestTimeout
+from order_service.core.errors import Refusal
+from order_service.problems import problem
+
+MAX_HEAD = 32 * 1024
+"""Bytes of request line and headers."""
+HEAD_TIMEOUT_S = 10.0
+"""From a request's first byte to the end of its headers."""
+BODY_GRACE_S = 15.0
+"""From the end of the headers to the end of the body, whoever reads it: longer than the application's own limit."""
+WRITE_TIMEOUT_S = 30.0
+"""How long a client may leave an answer unread."""
+
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """The server's protocol with deadlines and a bound on the head; refuses in problem documents."""
+
+    head_timeout_s = HEAD_TIMEOUT_S
+    body_grace_s = BODY_GRACE_S
+    write_timeout_s = WRITE_TIMEOUT_S
+
+    def connection_made(self, transport: Any) -> None:
+        """A client has connected, and owes a request."""
+        super().connection_made(transport)
+        self._waiting_since: float | None = self.loop.time()
+        self._head_since: float | None = None
+        self._head_bytes = 0
+        self._body_since: float | None = None
+        self._stuck_since: float | None = None
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came in. A head that comes in pieces is counted while it is open."""
+        if self._head_since is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD:
+                self.refuse(HeadersTooLarge(MAX_HEAD))
+                return
+        elif self._body_since is None and b"pgrade" in data:
+            data = _without_upgrade(data)
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._head_since = self.loop.time()
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """The head is complete: from here on the application answers."""
+        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+        if size > MAX_HEAD:
+            raise _HeadTooLarge
+        super().on_headers_complete()
+        self._body_since, self._head_since, self._waiting_since = self._head_since, None, None
+
+    def on_message_complete(self) -> None:
+        """The last byte of a request."""
+        super().on_message_complete()
+        self._body_since = None
+
+    def on_response_complete(self) -> None:
+        """The answer is written; the next request may come."""
+        super().on_response_complete()
+        self._waiting_since = self.loop.time()
+
+    def pause_writing(self) -> None:
+        """The client does not take its answer fast enough."""
+        super().pause_writing()
+        self._stuck_since = self.loop.time()
+
+    def resume_writing(self) -> None:
+        """The client has taken some of it."""
+        super().resume_writing()
+        self._stuck_since = None
+
+    def sweep(self, now: float) -> None:
+        """Close the connection if its client has been too slow; ``now`` is the loop's time in seconds."""
+        if self.transport.is_closing():
+            if _older(self._stuck_since, now, self.write_timeout_s):
+                self.transport.abort()
+        elif _older(self._head_since, now, self.head_timeout_s):
+            self.refuse(RequestTimeout())
+        elif _older(self._body_since, now, self.body_grace_s) or _older(self._stuck_since, now, self.write_timeout_s):
+            self.transport.abort()
+        elif self._head_since is None and _older(
+            self._waiting_since, now, self.head_timeout_s + self.timeout_keep_alive
+        ):
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser cannot read: answered as every other fault is."""
+        oversized = self._head_since is not None and self._too_large()
+        self.refuse(HeadersTooLarge(MAX_HEAD) if oversized else MalformedRequest())
+
+    def _too_large(self) -> bool:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer without the application, and close: what follows on this connection cannot be read."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.write(_bytes_of(refusal))
+        self.transport.close()
+
+
+class _HeadTooLarge(Exception):
+    """Ends the parser's work from within."""
+
+
+def _older(since: float | None, now: float, limit_s: float) -> bool:
+    return since is not None and now - since > limit_s
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """The first head in these bytes without its Upgrade header, which this server may ignore but its parser does not.
+
+    The parser drops the body of a request that asks for an upgrade, as some clients do with every first request.
+    """
+    end = data.find(b"\r\n\r\n")
+    head = data if end < 0 else data[:end]
+    return _UPGRADE.sub(b"\r\nx-ignored:", head) + (b"" if end < 0 else data[end:])
+
+
+def _bytes_of(refusal: Refusal) -> bytes:
+    correlation_id = secrets.token_hex(16)
+    body = problem(refusal, correlation_id)
+    head = (
+        b"content-type: application/problem+json\r\ncontent-length: %d\r\nx-correlation-id: %b\r\n"
+        b"cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
+    ) % (len(body), correlation_id.encode())
+    return STATUS_LINE[refusal.status] + head + body
