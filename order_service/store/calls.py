@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
-from datetime import datetime
 
 import asyncpg
 from msgspec import Struct
 
 from order_service.core.answers import CallKind
+from order_service.store.load import is_id
+from order_service.store.queries import query
 
 
 class Claimed(Struct, frozen=True):
@@ -35,19 +35,42 @@ async def claim(
     pool: asyncpg.Pool, *, limit: int, lease_s: float, kinds: Sequence[CallKind] | None = None
 ) -> list[Claimed]:
     """Lease up to ``limit`` calls that are due, the longest due first, for ``lease_s`` seconds."""
-    raise NotImplementedError
+    statement = query("claim")
+    values = statement.args(limit=limit, lease_s=lease_s, kinds=None if kinds is None else list(kinds))
+    return [
+        Claimed(
+            call_id=row["call_id"],
+            order_id=row["order_id"],
+            kind=CallKind(row["kind"]),
+            subject=row["subject"],
+            key=row["key"],
+            request=row["request"],
+            token=row["token"],
+            attempts=row["attempts"],
+            drop=row["late"],
+            correlation_id=row["correlation_id"],
+            traceparent=row["traceparent"],
+        )
+        for row in await pool.fetch(statement.sql, *values)
+    ]
 
 
-async def due_timers(pool: asyncpg.Pool, *, limit: int, skip: Sequence[str | uuid.UUID] = ()) -> list[str]:
+async def due_timers(pool: asyncpg.Pool, *, limit: int, skip: Sequence[str] = ()) -> list[str]:
     """Ids of orders whose timer has come, the longest due first, less those to skip."""
-    raise NotImplementedError
+    statement = query("due_timers")
+    return [row["id"] for row in await pool.fetch(statement.sql, *statement.args(limit=limit, skip=list(skip)))]
 
 
-async def next_due(pool: asyncpg.Pool) -> datetime | None:
-    """When the next lease ends or the next timer comes, whichever is first; in the past when something is due."""
-    raise NotImplementedError
+async def next_due_in(pool: asyncpg.Pool) -> float | None:
+    """Seconds until the next lease ends or the next timer comes; below 0 when something is due, None if nothing is."""
+    seconds: float | None = await pool.fetchval(query("next_due").sql)
+    return seconds
 
 
-async def call_exists(pool: asyncpg.Pool, order_id: str | uuid.UUID, call_id: str) -> bool:
+async def call_exists(pool: asyncpg.Pool, order_id: str, call_id: str) -> bool:
     """Whether the order ever owed a call of this id; False also for what is no id at all."""
-    raise NotImplementedError
+    if not (is_id(order_id) and is_id(call_id)):
+        return False
+    statement = query("call_exists")
+    exists: bool = await pool.fetchval(statement.sql, *statement.args(order_id=order_id, call_id=call_id))
+    return exists

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -10,67 +9,11 @@ from enum import StrEnum
 import asyncpg
 from msgspec import Struct
 
-from order_service.core.messages import Asked, Decision
 from order_service.store.load import Loaded
+from order_service.store.queries import query
+from order_service.store.rows import Entry, KeyBinding, Prepared, Remember, StoredReply, arguments, prepare
 
-
-class StoredReply(Struct, frozen=True):
-    """An answer to be given again, byte by byte, to a request with the same Idempotency-Key."""
-
-    status: int
-    body: bytes
-    version: int | None = None
-    problem: bool = False
-
-
-class KeyBinding(Struct, frozen=True):
-    """An Idempotency-Key to be bound to what its request asks for, in the same statement as the effect.
-
-    ``busy_s`` seconds from now a twin is told that the request is in flight; ``reply`` is set where the answer is
-    final already.
-    """
-
-    principal: str
-    route: str
-    key: str
-    fingerprint: bytes
-    asked: Asked
-    busy_s: float = 0
-    reply: StoredReply | None = None
-
-
-class Remember(Struct, frozen=True):
-    """The final answer to a request whose key was bound earlier."""
-
-    principal: str
-    route: str
-    key: str
-    reply: StoredReply
-
-
-class Entry(Struct, frozen=True):
-    """One decision, and all that is written with it.
-
-    ``base`` is what it was decided on, None for a new order. ``call_token`` is the token of the lease under which
-    ``decision.answered`` was called; it is required exactly when ``decision.answered`` is set. New calls without
-    delay, and calls that a person wants sent again, are leased to this process for ``lease_s`` seconds; with
-    ``lease_s`` 0 any process may claim them at once. ``retry_in_s`` is the delay of a call that is sent again
-    (``End.AGAIN``) where the answer names none.
-
-    A decision that writes nothing may still bind a key or remember replies.
-    """
-
-    decision: Decision
-    decision_id: uuid.UUID
-    base: Loaded | None
-    actor: str
-    correlation_id: str
-    traceparent: str | None = None
-    call_token: int | None = None
-    key: KeyBinding | None = None
-    remember: tuple[Remember, ...] = ()
-    lease_s: float = 9
-    retry_in_s: float = 1
+__all__ = ["Entry", "KeyBinding", "Remember", "Result", "StoredReply", "Verdict", "commit", "commit_prepared"]
 
 
 class Verdict(StrEnum):
@@ -113,4 +56,19 @@ async def commit(connection: asyncpg.Connection | asyncpg.Pool, entries: Sequenc
     No order and no call may stand in two of them. Whatever is raised, nothing was written, unless the connection
     was lost: then nobody knows (see ``Committer``).
     """
-    raise NotImplementedError
+    return await commit_prepared(connection, [prepare(entry) for entry in entries])
+
+
+async def commit_prepared(connection: asyncpg.Connection | asyncpg.Pool, prepared: Sequence[Prepared]) -> list[Result]:
+    """As ``commit``, for entries whose rows are made already."""
+    assert len({p.entry.order_id for p in prepared}) == len(prepared), "one order, one entry"
+    statement = query("commit")
+    rows = await connection.fetch(statement.sql, *statement.args(**arguments(prepared)))
+    verdicts = {row["n"]: (Verdict(row["verdict"]), row["at"]) for row in rows}
+    return [_result(one, *verdicts[n]) for n, one in enumerate(prepared)]
+
+
+def _result(one: Prepared, verdict: Verdict, at: datetime) -> Result:
+    if verdict is not Verdict.APPLIED:
+        return Result(verdict, at)
+    return Result(verdict, at, one.tokens, one.after)

@@ -8,7 +8,11 @@ import asyncpg
 from msgspec import Struct
 
 from order_service.core.messages import Asked
-from order_service.store.commit import Remember, StoredReply
+from order_service.store.queries import query
+from order_service.store.rows import Remember, StoredReply
+
+KEPT_S = 30 * 86400.0
+"""Keys are kept for 30 days."""
 
 
 class KeyRecord(Struct, frozen=True):
@@ -23,19 +27,44 @@ class KeyRecord(Struct, frozen=True):
 
 async def find_key(pool: asyncpg.Pool, principal: str, route: str, key: str) -> KeyRecord | None:
     """What the key is bound to, if it was used."""
-    raise NotImplementedError
+    statement = query("find_key")
+    row = await pool.fetchrow(statement.sql, *statement.args(principal=principal, route=route, key=key))
+    if row is None:
+        return None
+    asked = Asked(row["asked_kind"], row["asked_number"], row["asked_unchanged"])
+    return KeyRecord(row["fingerprint"], row["order_id"], asked, row["busy"], _reply(row))
+
+
+def _reply(row: asyncpg.Record) -> StoredReply | None:
+    if row["response_status"] is None:
+        return None
+    return StoredReply(row["response_status"], row["response_body"], row["response_version"], row["response_problem"])
 
 
 async def release_key(pool: asyncpg.Pool, principal: str, route: str, key: str) -> None:
     """The request is not in flight any more (it got its interim answer): a twin may ask at once."""
-    raise NotImplementedError
+    statement = query("release_key")
+    await pool.execute(statement.sql, *statement.args(principal=principal, route=route, key=key))
 
 
 async def remember(pool: asyncpg.Pool, replies: Sequence[Remember]) -> None:
     """Store final answers of bound keys; an answer that is stored already stays."""
-    raise NotImplementedError
+    statement = query("remember")
+    ordered = sorted(replies, key=lambda r: (r.principal, r.route, r.key))
+    values = statement.args(
+        principal=[r.principal for r in ordered],
+        route=[r.route for r in ordered],
+        key=[r.key for r in ordered],
+        status=[r.reply.status for r in ordered],
+        body=[r.reply.body for r in ordered],
+        version=[r.reply.version for r in ordered],
+        problem=[r.reply.problem for r in ordered],
+    )
+    await pool.execute(statement.sql, *values)
 
 
-async def purge_keys(pool: asyncpg.Pool, *, older_than_s: float = 30 * 86400, limit: int = 1000) -> int:
+async def purge_keys(pool: asyncpg.Pool, *, older_than_s: float = KEPT_S, limit: int = 1000) -> int:
     """Forget keys that are too old; how many were forgotten."""
-    raise NotImplementedError
+    statement = query("purge_keys")
+    told = await pool.execute(statement.sql, *statement.args(older_than_s=older_than_s, limit=limit))
+    return int(told.removeprefix("DELETE "))

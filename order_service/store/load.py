@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Sequence
+import asyncio
+import re
+from collections.abc import Collection
 
 import asyncpg
+import msgspec
 from msgspec import Struct
 
-from order_service.core.model import State
+from order_service.core.answers import CallKind
+from order_service.core.model import OpenCall, Order, State
+from order_service.store.queries import query
 
 NO_CONTACTS = b'{"shippingAddress":null,"billingAddress":null,"notes":null}'
 """What stands in a document whose personal data has been erased."""
+
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_decode = msgspec.json.Decoder(Order).decode
 
 
 class Loaded(Struct, frozen=True):
@@ -46,21 +53,81 @@ def document(snapshot: bytes, contacts: bytes | None) -> bytes:
     return snapshot[:-1] + b"," + (contacts or NO_CONTACTS)[1:]
 
 
-async def load(pool: asyncpg.Pool, ids: Sequence[str | uuid.UUID]) -> dict[str, Loaded]:
+async def load(pool: asyncpg.Pool, ids: Collection[str]) -> dict[str, Loaded]:
     """The orders of these ids, by id, in one statement and of one moment; an id without an order is left out."""
-    raise NotImplementedError
+    known = [order_id for order_id in ids if is_id(order_id)]
+    if not known:
+        return {}
+    statement = query("load")
+    rows = await pool.fetch(statement.sql, *statement.args(ids=known))
+    return {row["id"]: _loaded(row) for row in rows}
+
+
+def is_id(text: str) -> bool:
+    """Whether the text is an id as we write it; others cannot exist and are not even asked for."""
+    return _ID.fullmatch(text) is not None
+
+
+def _loaded(row: asyncpg.Record) -> Loaded:
+    snapshot = row["snapshot"].encode()
+    contacts = row["contacts"]
+    calls, tokens = _calls(row)
+    return Loaded(
+        state=State(_decode(snapshot), calls, row["payment_token"], row["attempt_token"]),
+        snapshot=snapshot,
+        contacts=None if contacts is None else contacts.encode(),
+        contacts_version=row["contacts_version"],
+        contacts_hash=row["contacts_hash"],
+        log_hash=row["log_hash"],
+        revision=row["revision"],
+        tokens=tokens,
+    )
+
+
+def _calls(row: asyncpg.Record) -> tuple[tuple[OpenCall, ...], dict[str, int]]:
+    ids = row["ids"]
+    if ids is None:
+        return (), {}
+    columns = zip(ids, row["kinds"], row["subjects"], row["codes"], row["since"], strict=True)
+    calls = tuple(OpenCall(call, CallKind(kind), *rest) for call, kind, *rest in columns)
+    return calls, dict(zip(ids, row["tokens"], strict=True))
 
 
 class Loader:
     """Loads one order at a time; callers that come while a load is under way share the next one."""
 
     def __init__(self, pool: asyncpg.Pool, *, limit: int = 64) -> None:
-        raise NotImplementedError
+        self._pool = pool
+        self._limit = limit
+        self._waiting: dict[str, asyncio.Future[Loaded | None]] = {}
+        self._worker: asyncio.Task[None] | None = None
 
     async def load(self, order_id: str) -> Loaded | None:
         """The order, as of some moment after this call began."""
-        raise NotImplementedError
+        future = self._waiting.get(order_id)
+        if future is None:
+            future = self._waiting[order_id] = asyncio.get_running_loop().create_future()
+            # All who waited may have been cancelled: then nobody is left to be told of an error.
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        return await asyncio.shield(future)
 
     async def close(self) -> None:
         """Wait for what is under way; nothing may be asked afterwards."""
-        raise NotImplementedError
+        if self._worker is not None:
+            await asyncio.wait([self._worker])
+
+    async def _work(self) -> None:
+        while self._waiting:
+            batch = {order_id: self._waiting.pop(order_id) for order_id in list(self._waiting)[: self._limit]}
+            try:
+                found = await load(self._pool, batch)
+            except BaseException as error:
+                for future in batch.values():
+                    future.set_exception(error if isinstance(error, Exception) else ConnectionError("load was cut off"))
+                if not isinstance(error, Exception):
+                    raise
+            else:
+                for order_id, future in batch.items():
+                    future.set_result(found.get(order_id))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +9,8 @@ import asyncpg
 from msgspec import Struct
 
 from order_service.core.lifecycle import Status
+from order_service.store.load import document, is_id
+from order_service.store.queries import query
 
 
 class Document(Struct, frozen=True):
@@ -20,28 +21,49 @@ class Document(Struct, frozen=True):
     body: bytes
 
 
-async def one_document(pool: asyncpg.Pool, order_id: str | uuid.UUID) -> Document | None:
+async def one_document(pool: asyncpg.Pool, order_id: str) -> Document | None:
     """The order, or None."""
-    raise NotImplementedError
+    if not is_id(order_id):
+        return None
+    statement = query("one_document")
+    row = await pool.fetchrow(statement.sql, *statement.args(id=order_id))
+    return None if row is None else Document(row["user_id"], row["version"], _document(row))
 
 
 async def user_page(
-    pool: asyncpg.Pool,
-    user_id: str,
-    *,
-    limit: int,
-    before_id: str | uuid.UUID | None = None,
-    status: Status | None = None,
+    pool: asyncpg.Pool, user_id: str, *, limit: int, before_id: str | None = None, status: Status | None = None
 ) -> list[tuple[str, bytes]]:
     """Up to ``limit`` orders of a user, newest first, as (id, document), from behind ``before_id`` on."""
-    raise NotImplementedError
+    statement = query("user_page")
+    values = statement.args(user_id=user_id, limit=limit, before_id=before_id, status=status)
+    return [(row["id"], _document(row)) for row in await pool.fetch(statement.sql, *values)]
 
 
-async def history(pool: asyncpg.Pool, order_id: str | uuid.UUID) -> list[dict[str, Any]]:
+async def history(pool: asyncpg.Pool, order_id: str) -> list[dict[str, Any]]:
     """The changes of status, oldest first, with the names of the API; empty for an unknown order."""
-    raise NotImplementedError
+    if not is_id(order_id):
+        return []
+    statement = query("history")
+    return [
+        {
+            "version": row["version"],
+            "fromStatus": row["from_status"],
+            "toStatus": row["to_status"],
+            "actor": row["actor"],
+            "reason": row["reason"],
+            "correlationId": row["correlation_id"],
+            "at": row["at"],
+        }
+        for row in await pool.fetch(statement.sql, *statement.args(id=order_id))
+    ]
 
 
 async def clock(pool: asyncpg.Pool) -> datetime:
     """The database's time."""
-    raise NotImplementedError
+    now: datetime = await pool.fetchval(query("clock").sql)
+    return now
+
+
+def _document(row: asyncpg.Record) -> bytes:
+    contacts = row["contacts"]
+    return document(row["snapshot"].encode(), None if contacts is None else contacts.encode())

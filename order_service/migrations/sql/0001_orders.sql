@@ -219,7 +219,6 @@ create table order_log (
 );
 
 create index order_log_in_reading_order on order_log (epoch, xid, position);
-create unique index order_log_decision on order_log (decision_id);
 
 -- One row per change of status, written by trigger.
 create table order_history (
