@@ -57,9 +57,3 @@ def call(partners_url: str) -> Iterator[Caller]:
 def to_sandbox(sandbox: Sandbox) -> Iterator[Caller]:
     """Calls to the shared sandbox."""
     yield from _calling(sandbox.url)
-
-
-@pytest.fixture
-def to_own_sandbox(own_sandbox: Sandbox) -> Iterator[Caller]:
-    """Calls to this test's own sandbox, at the address it had when the test began."""
-    yield from _calling(own_sandbox.url)

@@ -42,7 +42,7 @@ COMMIT = CommitRequest("res-1", "order-1")
 CLEAR = ClearCartRequest("user-1", "order-1", items(("a", 2)))
 
 ENOUGH_S = 10.0
-BRIEFLY_S = 0.3
+BRIEFLY_S = 0.5
 
 PAID: dict[str, Any] = {
     "paymentId": "p1",

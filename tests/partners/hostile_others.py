@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 from hostile_asked import (
-    BRIEFLY_S,
     CLEAR,
     COMMIT,
     GOOD,
@@ -192,7 +191,7 @@ STOCK = [
     Hostile("a release in html", RELEASE, saying(http(200, "<html>")), Released()),
     Hostile("a release cut short", RELEASE, saying(http(200, "{", length=50)), Released()),
     Hostile("a release in gzip", RELEASE, saying(http(200, b"x", "Content-Encoding: gzip")), Released()),
-    Hostile("a release without end", RELEASE, dripping(http(200, "{", length=900), b" "), Released(), BRIEFLY_S),
+    Hostile("a release without end", RELEASE, dripping(http(200, "{", length=900), b" "), Released(), 1.5),
     *(
         Hostile(f"status {status} on a release", RELEASE, saying(http(status)), Unanswered(f"status {status}"))
         for status in (201, 204, 302, 400, 404, 409, 410, 422, 500)
