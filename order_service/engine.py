@@ -207,21 +207,19 @@ class Engine:
         waiter: Waiter | None = None,
     ) -> Result:
         order_id = decision.state.order.id
+        waiting = self._waiters.get(order_id, [])
         if waiter is not None and decision.asked is not None:
             waiter.asked = decision.asked
-            self._waiters[order_id].append(waiter)
-        settled = self._settle(decision, base)
+            waiting = [*waiting, waiter]  # not for others to see before it is true that the command was applied
+        settled = self._settle(decision, base, waiting)
         entry = self._entry(base, decision, frame, key, call, settled)
-        try:
-            sent = time.monotonic()
-            done = await self._committer.commit(entry)
-        except BaseException:
-            self.forget(order_id, waiter)
-            raise
+        sent = time.monotonic()
+        done = await self._committer.commit(entry)
         self.clock.observe(done.at, sent, time.monotonic())
         if not done.applied:
-            self.forget(order_id, waiter)
             return done
+        if waiter is not None:
+            self._waiters[order_id].append(waiter)
         for who, reply in settled:
             self.forget(order_id, who)
             if not who.reply.done():
@@ -265,12 +263,10 @@ class Engine:
             retry_in_s=backoff_s(call.attempts if call else 0, waits[0] if waits else None),
         )
 
-    def _settle(self, decision: Decision, base: Loaded | None) -> list[tuple[Waiter, Reply]]:
+    @staticmethod
+    def _settle(decision: Decision, base: Loaded | None, waiting: list[Waiter]) -> list[tuple[Waiter, Reply]]:
         """Answers that this commit settles; those with a key are remembered in the same statement."""
         order = decision.state.order
-        waiting = self._waiters.get(order.id)
-        if not waiting:
-            return []
         contacts = _encode(decision.contacts) if decision.contacts is not None else base and base.contacts
         body = None
         settled = []

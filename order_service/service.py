@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -56,7 +56,7 @@ _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 
-def _or_unavailable(method: Callable[_P, Awaitable[_T]]) -> Callable[_P, Awaitable[_T]]:
+def _or_unavailable(method: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_P, Coroutine[Any, Any, _T]]:
     """A database that is away is a 503 that may be repeated, never a 500."""
 
     @functools.wraps(method)
@@ -244,7 +244,7 @@ class OrderService:
         """The orders of one user, newest first; a ``ValueError`` says that the cursor is not one of ours."""
         if not _may_see(principal, user_id):
             raise OrderNotFound
-        before = None if cursor is None else UUID(cursor)
+        before = None if cursor is None else str(UUID(cursor))
         found = await user_page(self._pool, user_id, limit=limit + 1, before_id=before, status=status)
         next_cursor = found[limit - 1][0] if len(found) > limit else None
         return Page([body for _, body in found[:limit]], next_cursor)

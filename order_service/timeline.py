@@ -36,7 +36,8 @@ def read_timeline(settings: Settings, id_or_number: str) -> dict[str, Any]:
 async def _rows(dsn: str, id_or_number: str) -> list[asyncpg.Record]:
     connection = await asyncpg.connect(dsn, timeout=5, command_timeout=10)
     try:
-        return list(await connection.fetch(query("timeline"), id_or_number))
+        statement = query("timeline")
+        return list(await connection.fetch(statement.sql, *statement.args(id=id_or_number)))
     finally:
         await connection.close()
 

@@ -159,8 +159,13 @@ async def _run_api(settings: Settings, running: Running) -> None:
     from order_service.api.app import create_app
     from order_service.api.server import serve
 
-    assert running.orders is not None
-    await serve(create_app(running.orders), host=settings.host, port=settings.port)
+    orders = running.orders
+    assert orders is not None
+
+    def draining() -> None:
+        orders.ready = False
+
+    await serve(create_app(orders), host=settings.host, port=settings.port, draining=draining)
 
 
 async def _until_signal() -> None:

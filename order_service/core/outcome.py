@@ -57,6 +57,8 @@ def _placed(order: Order) -> Outcome:
 
 
 def _paid(order: Order, number: int) -> Outcome:
+    if number > len(order.payment.attempts):
+        return INTERIM  # an older version of the order, which knows nothing of the attempt
     attempt = order.payment.attempts[number - 1]
     match attempt.status:
         case AttemptStatus.CAPTURED:
@@ -76,6 +78,8 @@ def _paid(order: Order, number: int) -> Outcome:
 
 
 def _refunded(order: Order, number: int) -> Outcome:
+    if number > len(order.refunds):
+        return INTERIM
     row = order.refunds[number - 1]
     in_flight = row.status in (RefundStatus.REQUESTED, RefundStatus.PENDING)
     return INTERIM if in_flight else Outcome(201)

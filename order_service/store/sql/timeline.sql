@@ -3,5 +3,5 @@ select l.order_id, o.order_number, l.version, l.at, l.message, l.actor, l.reason
        l.snapshot, l.change, l.first_sequence, l.events
 from order_log l
 join orders o on o.id = l.order_id
-where o.id::text = $1 or o.order_number = $1
+where o.id::text = :id or o.order_number = :id
 order by l.version
