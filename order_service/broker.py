@@ -1,0 +1,154 @@
+"""Records to Kafka, without ever holding up the event loop: in order per key, and never with a gap."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from functools import partial
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from order_service.events import Record
+
+log = structlog.get_logger("broker")
+
+PARTITIONS = 6
+_METADATA_TIMEOUT_S = 5.0
+_POLL_S = 0.1
+
+REFUSED_FOR_GOOD = frozenset(
+    {
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_MSG,
+    }
+)
+"""What no repeat will cure. A batch may be refused for one of its records: only a record sent alone is known bad."""
+
+
+class Delivery:
+    """A number of records on their way. ``errors`` has, by place, the error code of each that was not delivered."""
+
+    def __init__(self, size: int) -> None:
+        self.errors: dict[int, int] = {}
+        self.settled = asyncio.Event()
+        self._open = size
+        self._loop = asyncio.get_running_loop()
+        self._delivered = [False] * size
+
+    @property
+    def contiguous(self) -> int:
+        """How many records, from the first on, are delivered without a gap."""
+        return next((place for place, done in enumerate(self._delivered) if not done), len(self._delivered))
+
+    def report(self, place: int, error: KafkaError | None, _: object = None) -> None:
+        """One record is delivered or has failed; called in the producer's thread."""
+        if error is None:
+            self._delivered[place] = True
+        else:
+            self.errors[place] = error.code()
+        self._open -= 1
+        if self._open == 0 or error is not None:
+            self._loop.call_soon_threadsafe(self.settled.set)
+
+
+class Sender:
+    """One idempotent producer and the thread that serves it.
+
+    After the first failure it takes nothing more: what it still holds must be purged, and a new sender goes on from
+    the last delivered record. So records of one key can never overtake each other.
+    """
+
+    def __init__(self, bootstrap: str, topic: str, *, client_id: str = "order-service-relay") -> None:
+        self._topic = topic
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "client.id": client_id,
+                "enable.idempotence": True,
+                # A record that fails stops the producer, so that none of its key is delivered behind the gap.
+                "enable.gapless.guarantee": True,
+                "acks": "all",
+                "message.timeout.ms": 0,
+                "linger.ms": 2,
+                # Above what the database lets into a row: the topic's own limit decides.
+                "message.max.bytes": 2_000_000,
+                "reconnect.backoff.max.ms": 1000,
+                "topic.metadata.propagation.max.ms": 5000,
+                # What the JVM clients do: a key has the same partition whoever writes it.
+                "partitioner": "murmur2_random",
+                "log_level": 3,
+            },
+            logger=_NoLog(),
+        )
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="kafka-producer", daemon=True)
+        self._thread.start()
+
+    def send(self, records: Sequence[Record]) -> Delivery:
+        """Hand records over; the delivery is settled when all are delivered or one has failed."""
+        delivery = Delivery(len(records))
+        if not records:
+            delivery.settled.set()
+        for place, record in enumerate(records):
+            try:
+                self._producer.produce(
+                    self._topic,
+                    key=record.key,
+                    value=record.value,
+                    headers=list(record.headers),
+                    on_delivery=partial(delivery.report, place),
+                )
+            except (KafkaException, BufferError) as error:
+                # Behind a record that was not taken nothing may follow.
+                cause = error.args[0] if isinstance(error, KafkaException) else KafkaError(KafkaError._QUEUE_FULL)
+                for missing in range(place, len(records)):
+                    delivery.report(missing, cause if missing == place else KafkaError(KafkaError._PURGE_QUEUE))
+                break
+        return delivery
+
+    async def close(self) -> None:
+        """Forget what is still on its way; it may or may not be delivered."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._producer.purge(in_queue=True, in_flight=True, blocking=False)
+        self._stopped.set()
+        self._thread.join()
+        self._producer.poll(0)
+
+    def _serve(self) -> None:
+        while not self._stopped.is_set():
+            self._producer.poll(_POLL_S)
+
+
+async def ensure_topic(bootstrap: str, topic: str, *, create: bool = True) -> None:
+    """Make the topic if it is absent and we may; raises ``KafkaException`` when the broker cannot be asked."""
+    await asyncio.to_thread(_ensure_topic, bootstrap, topic, create)
+
+
+def _ensure_topic(bootstrap: str, topic: str, create: bool) -> None:
+    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 3}, logger=_NoLog())
+    found = admin.list_topics(timeout=_METADATA_TIMEOUT_S).topics
+    if topic in found and found[topic].error is None:
+        return
+    if not create:
+        raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, f"There is no topic {topic}."))
+    new = NewTopic(topic, num_partitions=PARTITIONS, replication_factor=-1)
+    try:
+        admin.create_topics([new], operation_timeout=_METADATA_TIMEOUT_S)[topic].result(2 * _METADATA_TIMEOUT_S)
+        log.info("topic made", topic=topic, partitions=PARTITIONS)
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
+
+
+class _NoLog:
+    """librdkafka's own lines repeat what the relay logs once, in our words."""
+
+    def log(self, *_: object, **__: object) -> None: ...

@@ -1,0 +1,275 @@
+"""The log to Kafka: one owner at a time, in order per order, at least once.
+
+| what happens | what is done |
+|---|---|
+| rows behind the cursor | sent; the cursor moves when all of them are acknowledged |
+| a failure that passes (broker away, topic not there yet) | what is on its way is forgotten; a new producer goes on |
+| a record refused for good | sent again alone; refused alone too: the order's stream is parked, the others flow |
+| the lease is lost | nothing more is sent; the new owner goes on from the cursor and repeats at most one batch |
+| the log is broken | nothing more is sent, loudly, until a person has looked at it |
+| stop | what is on its way is waited for, the lease is given back |
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+import uuid
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+import asyncpg
+import structlog
+from confluent_kafka import KafkaException
+from msgspec import Struct
+
+from order_service.broker import REFUSED_FOR_GOOD, Delivery, Sender, ensure_topic
+from order_service.events import Record, records
+from order_service.store.pool import connect
+from order_service.store.reader import LogBroken, LogReader, LogRow, NotOwner
+
+log = structlog.get_logger("relay")
+
+READER = "relay"
+BATCH_ROWS = 200
+LEASE_S = 10.0
+# A round costs the database two statements and a sync: rounds are paced, unless a batch is full.
+_PACE_S = 0.05
+_IDLE_S = 0.1
+_AFTER_FAILURE_S = 0.5
+_AFTER_BREAK_S = 10.0
+_STALLED_S = 30.0
+_LAST_WAIT_S = 5.0
+
+DATABASE_TROUBLE = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+
+class Failed(Exception):
+    """Sending failed in a way that passes: a new producer goes on from the cursor."""
+
+
+class _Sent(Struct, frozen=True):
+    """A record and the number of its row in the batch."""
+
+    record: Record
+    row: int
+
+
+class Relay:
+    """Publishes the log's events; start it in every replica, one of them works.
+
+    ``personal`` puts the personal data of the order into its events. ``create_topic``: make the topic if it is absent.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        bootstrap: str,
+        *,
+        topic: str = "orders.events",
+        personal: bool = False,
+        create_topic: bool = True,
+        lease_s: float = LEASE_S,
+        batch_rows: int = BATCH_ROWS,
+    ) -> None:
+        self._dsn = dsn
+        self._bootstrap = bootstrap
+        self._topic = topic
+        self._personal = personal
+        self._create_topic = create_topic
+        self._lease_s = lease_s
+        self._batch_rows = batch_rows
+        self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
+        self._stopping = asyncio.Event()
+        self._kept_at = 0.0
+        self.published = 0
+        self.last_error: str | None = None
+        self.owner = False
+
+    async def run(self) -> None:
+        """Relay until ``stop``; trouble of database or broker is waited out, never raised."""
+        while not self._stopping.is_set():
+            try:
+                pool = await connect(self._dsn, max_size=2, name="order-service relay")
+            except DATABASE_TROUBLE as error:
+                self._trouble("no connection to the database", error)
+                await self._sleep(_AFTER_FAILURE_S)
+                continue
+            try:
+                await self._run_with(
+                    LogReader(pool, READER, self._owner, lease_s=self._lease_s, personal=self._personal)
+                )
+            finally:
+                with suppress(*DATABASE_TROUBLE):
+                    await asyncio.wait_for(pool.close(), _LAST_WAIT_S)
+
+    async def stop(self) -> None:
+        """Ask ``run`` to come to its end."""
+        self._stopping.set()
+
+    async def _run_with(self, reader: LogReader) -> None:
+        while not self._stopping.is_set():
+            pause = _AFTER_FAILURE_S
+            try:
+                if not await self._acquire(reader):
+                    pause = self._lease_s / 3
+                else:
+                    log.info("relay owns the log", owner=self._owner, topic=self._topic)
+                    await self._own(reader)
+            except NotOwner:
+                log.warning("relay lost its lease", owner=self._owner)
+            except LogBroken as error:
+                self._trouble("the log is broken; nothing is relayed", error)
+                pause = _AFTER_BREAK_S
+            except (Failed, KafkaException) as error:
+                self._trouble("relaying stopped; it goes on from the cursor", error)
+            except DATABASE_TROUBLE as error:
+                self._trouble("the database does not answer", error)
+            finally:
+                self.owner = False
+            await self._release(reader)
+            await self._sleep(pause)
+
+    async def _acquire(self, reader: LogReader) -> bool:
+        asked_at = time.monotonic()
+        self.owner = await reader.acquire()
+        self._kept_at = asked_at
+        return self.owner
+
+    async def _release(self, reader: LogReader) -> None:
+        with suppress(*DATABASE_TROUBLE):
+            await reader.release()
+
+    async def _own(self, reader: LogReader) -> None:
+        """Everything an owner does, until it stops, fails, or is owner no more; the lease is kept meanwhile."""
+        keeper = asyncio.create_task(self._keep(reader))
+        try:
+            await _until_first_ends(self._relay(reader), keeper)
+        finally:
+            keeper.cancel()
+            with suppress(asyncio.CancelledError, NotOwner, *DATABASE_TROUBLE):
+                await keeper
+
+    async def _keep(self, reader: LogReader) -> None:
+        """Prolong the lease in time; an owner that cannot is owner no more when the lease ends by its own clock."""
+        while True:
+            await asyncio.sleep(self._lease_s / 4)
+            asked_at = time.monotonic()
+            try:
+                await asyncio.wait_for(reader.keep(), self._lease_s / 4)
+                self._kept_at = asked_at
+            except DATABASE_TROUBLE:
+                if time.monotonic() - self._kept_at > self._lease_s * 0.75:
+                    reader.lose()
+                    raise NotOwner("The lease could not be kept.") from None
+
+    async def _relay(self, reader: LogReader) -> None:
+        await ensure_topic(self._bootstrap, self._topic, create=self._create_topic)
+        parked = {stream.order_id for stream in await reader.parked()}
+        sender = Sender(self._bootstrap, self._topic)
+        try:
+            while not self._stopping.is_set():
+                rows = await reader.read(limit=self._batch_rows)
+                if rows:
+                    await self._publish(reader, sender, rows, parked)
+                    self.last_error = None
+                if len(rows) < self._batch_rows:
+                    await self._sleep(_PACE_S if rows else _IDLE_S)
+        finally:
+            await sender.close()
+
+    async def _publish(self, reader: LogReader, sender: Sender, rows: list[LogRow], parked: set[str]) -> None:
+        """Send one batch; the cursor moves behind the last row before which everything is acknowledged."""
+        out = [_Sent(r, n) for n, row in enumerate(rows) if row.order_id not in parked for r in records(row)]
+        delivery = sender.send([s.record for s in out])
+        await self._settled(delivery)
+        done = delivery.contiguous
+        self.published += done
+        if done == len(out):
+            await reader.advance(rows[-1].cursor)
+            return
+        code = _first_error(delivery)
+        first_open = out[done].row
+        if first_open > 0:
+            await reader.advance(rows[first_open - 1].cursor)
+        if code not in REFUSED_FOR_GOOD:
+            raise Failed(f"a record was not delivered (error {code})")
+        await self._one_by_one(reader, rows[first_open:], parked)
+
+    async def _one_by_one(self, reader: LogReader, rows: list[LogRow], parked: set[str]) -> None:
+        """A batch was refused for good for at least one of its records: find it, park its order, let the rest flow."""
+        for row in rows:
+            for record in records(row) if row.order_id not in parked else ():
+                code = await self._send_alone(record)
+                if code in REFUSED_FOR_GOOD:
+                    await self._park(reader, row, f"the broker refuses a record of {len(record.value)} bytes ({code})")
+                    parked.add(row.order_id)
+                    break
+                if code is not None:
+                    raise Failed(f"a record was not delivered (error {code})")
+            await reader.advance(row.cursor)
+        raise Failed("a batch was refused; its records were sent one by one")
+
+    async def _send_alone(self, record: Record) -> int | None:
+        sender = Sender(self._bootstrap, self._topic)
+        try:
+            delivery = sender.send([record])
+            await self._settled(delivery)
+            return delivery.errors.get(0)
+        finally:
+            await sender.close()
+
+    async def _park(self, reader: LogReader, row: LogRow, error: str) -> None:
+        await reader.park(row.order_id, row.version, error)
+        log.error("stream of an order parked", order_id=row.order_id, version=row.version, error=error)
+
+    async def _settled(self, delivery: Delivery) -> None:
+        """Wait for the broker; one that gives no answer for long is left to another replica, which may reach it."""
+        patience_s = _LAST_WAIT_S if self._stopping.is_set() else _STALLED_S
+        waiting = asyncio.create_task(delivery.settled.wait())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait({waiting, stopping}, timeout=patience_s, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done() and stopping.done():
+                await asyncio.wait({waiting}, timeout=_LAST_WAIT_S)
+            if not waiting.done():
+                raise Failed("the broker does not acknowledge")
+        finally:
+            waiting.cancel()
+            stopping.cancel()
+
+    async def _sleep(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    def _trouble(self, what: str, error: BaseException) -> None:
+        text = str(error) or type(error).__name__
+        if text != self.last_error:
+            log.error(what, error=text, owner=self._owner)
+        self.last_error = text
+
+
+async def _until_first_ends(work: Coroutine[Any, Any, None], keeper: asyncio.Task[None]) -> None:
+    """Run the work until it ends or the keeper does; what the one that ended first says is what is raised."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task, keeper}, return_when=asyncio.FIRST_COMPLETED)
+        if keeper.done() and not task.done():
+            keeper.result()
+    finally:
+        if not task.done():
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({task})
+    if task.done() and not task.cancelled():
+        task.result()
+
+
+def _first_error(delivery: Delivery) -> int:
+    """The error that came first in the order of the records: what follows it failed because of it."""
+    codes = [delivery.errors[place] for place in sorted(delivery.errors)]
+    refused = [code for code in codes if code in REFUSED_FOR_GOOD]
+    return refused[0] if refused else codes[0]
