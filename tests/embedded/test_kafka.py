@@ -82,7 +82,7 @@ def test_clients_of_the_second_listener_are_sent_to_the_advertised_port(broker: 
 def test_a_second_launcher_on_the_same_data_is_refused(broker: Kafka) -> None:
     data_dir = broker.log.parents[1]
     with pytest.raises(LauncherError) as refusal:
-        Kafka(data_dir).start()
+        Kafka(data_dir, prepare_next_boot=False).start()
     assert str(refusal.value) == (
         f"Another launcher (process {os.getpid()}) already runs on {data_dir / 'kafka'}; "
         "stop it or choose another data folder."

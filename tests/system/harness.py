@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -30,7 +30,7 @@ PATIENCE_S = 60.0
 class Answer:
     """One HTTP answer, whole."""
 
-    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.status = status
         self.headers = headers
         self.body = body
@@ -202,7 +202,7 @@ class System:
         data = None if body is None else json.dumps(body)
         headers = {"Content-Type": "application/json"} | headers if data is not None else headers
         async with session.request(method, path, data=data, headers=headers) as reply:
-            return Answer(reply.status, dict(reply.headers), await reply.read())
+            return Answer(reply.status, reply.headers.copy(), await reply.read())
 
     def place(self, **changes: Any) -> dict[str, Any]:
         """Create an order that must succeed at once."""
