@@ -63,6 +63,12 @@ UNREADABLE_CHARGES = [
 LYING_CHARGES = [
     Hostile("another amount", CHARGE, paid(amount=1251), Lied("amount 1251 instead of 1250")),
     Hostile("amount 0", CHARGE, paid(amount=0), Lied("amount 0 instead of 1250")),
+    Hostile(
+        "amount 0 of no currency, captured",
+        CHARGE,
+        paid(amount=0, currency=""),
+        Lied("amount 0 instead of 1250"),
+    ),
     Hostile("another currency", CHARGE, paid(currency="USD"), Lied("another currency than EUR")),
     Hostile("the currency in small letters", CHARGE, paid(currency="eur"), Lied("another currency than EUR")),
     Hostile("no currency", CHARGE, paid(currency=None), Lied("another currency than EUR")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 
 import msgspec
@@ -227,6 +227,15 @@ def test_retry_after_as_a_date_is_the_time_until_then() -> None:
     assert 0 < answer.retry_after_s <= 200
 
 
+def test_retry_after_as_a_date_of_another_zone_is_the_same_moment() -> None:
+    there = timezone(timedelta(hours=5))
+    answer = put_off("Retry-After: " + format_datetime(datetime.now(there) + timedelta(seconds=200)))
+
+    assert isinstance(answer, Unanswered)
+    assert answer.retry_after_s is not None
+    assert 0 < answer.retry_after_s <= 200
+
+
 def test_retry_after_is_heard_with_429_and_without_any_it_is_ours_to_choose() -> None:
     assert put_off("Retry-After: 3", status=429) == Unanswered("status 429", 3.0)
     assert put_off() == Unanswered("status 503", None)
@@ -295,6 +304,29 @@ def test_no_more_connections_are_opened_than_allowed() -> None:
 
     assert len(server.heard) == 30
     assert server.connections <= 3
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [http(503, "", length=10**9), http(503, "x", "Content-Encoding: br", length=9), http(503, "x", length=9)],
+    ids=["too large", "encoded", "never whole"],
+)
+def test_a_spoilt_answer_gives_its_connection_up_and_the_next_call_gets_another(spoilt: bytes) -> None:
+    async def ask() -> tuple[list[Answer], int]:
+        said = [spoilt, http(200, "{}")]
+
+        async def say(writer: asyncio.StreamWriter) -> None:
+            writer.write(said.pop(0))
+
+        async with raw_server(say, keep_open=True) as server:
+            url = server.url
+            partners = open_partners(inventory_url=url, cart_url=url, payment_url=url, connections=1)
+            stored = encode_request(RELEASE)
+            answers = [await dispatch_call(partners, "release", stored, "k", timeout_s=1) for _ in range(2)]
+            await partners.close()
+            return answers, server.connections
+
+    assert asyncio.run(ask()) == ([Unanswered("status 503"), Released()], 2)
 
 
 def test_a_partner_with_a_path_of_its_own_is_found_under_it() -> None:
