@@ -117,7 +117,20 @@ TABLES: dict[str, tuple[str, ...]] = {
     "refund": (
         *("n", "refund", "reference", "attempt", "amount", "status", "surplus", "reason", "refund_id", "note", "at"),
     ),
-    "call": ("n", "id", "kind", "subject", "key", "request", "attempts", "token", "lease_s", "drop_s"),
+    "call": (
+        "n",
+        "id",
+        "version",
+        "ordinal",
+        "kind",
+        "subject",
+        "key",
+        "request",
+        "attempts",
+        "token",
+        "lease_s",
+        "drop_s",
+    ),
     "end": ("n", "call_id", "state", "parked_code", "parked_since", "outcome", "attempts", "lease_s"),
     "reply": ("n", "principal", "route", "key", "status", "body", "version", "problem"),
 }
@@ -163,7 +176,8 @@ def prepare(entry: Entry) -> Prepared:
         rows["fresh"] = [_fresh_row(decision)]
         rows["item"] = [_item_row(line) for line in decision.state.order.items]
     _part_rows(decision, base, rows)
-    rows["call"] = [_call_row(call, entry.lease_s) for call in decision.calls]
+    version = decision.state.order.version
+    rows["call"] = [(c.call_id, version, n, *_call_row(c, entry.lease_s)) for n, c in enumerate(decision.calls)]
     rows["end"] = [_end_row(closing, entry) for closing in decision.closings]
     if entry.key is not None:
         rows["key"] = [_key_row(entry.key)]
@@ -303,7 +317,7 @@ def _leased(call: Call, lease_s: float) -> bool:
 def _call_row(call: Call, lease_s: float) -> Row:
     mine = int(_leased(call, lease_s))
     due_s = lease_s if mine else call.due_in_s
-    return (call.call_id, call.kind, call.subject, call.key, call.request, mine, mine, due_s, call.drop_after_s)
+    return (call.kind, call.subject, call.key, call.request, mine, mine, due_s, call.drop_after_s)
 
 
 def _end_row(closing: Closing, entry: Entry) -> Row:

@@ -236,10 +236,13 @@ create table order_history (
 -- What is owed --------------------------------------------------------------------------------------------------------
 
 -- A call to a partner: exact request and key, who may send it until when, and what came of it. `token` rises with
--- every lease and with every end of one; `decision_id` is the decision that wrote the row last.
+-- every lease and with every end of one; `decision_id` is the decision that wrote the row last. `version` is the version
+-- of the order that came to owe it, `ordinal` counts the calls of that version.
 create table partner_calls (
     id           uuid primary key,
     order_id     uuid not null references orders,
+    version      int not null,
+    ordinal      int not null,
     kind         text not null,
     subject      text not null,
     key          text not null,

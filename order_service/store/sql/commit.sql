@@ -192,16 +192,16 @@ given_back as (
 ),
 owed as (
     insert into partner_calls (
-        id, order_id, kind, subject, key, request, attempts, token, lease_until, drop_at, decision_id
+        id, order_id, version, ordinal, kind, subject, key, request, attempts, token, lease_until, drop_at, decision_id
     )
     select
-        c.id, p.order_id, c.kind, c.subject, c.key, c.request, c.attempts, c.token,
+        c.id, p.order_id, c.version, c.ordinal, c.kind, c.subject, c.key, c.request, c.attempts, c.token,
         now() + make_interval(secs => c.lease_s), now() + make_interval(secs => c.drop_s), p.decision_id
     from unnest(
-        :call_n::int[], :call_id::uuid[], :call_kind::text[], :call_subject::text[], :call_key::text[],
-        :call_request::bytea[], :call_attempts::int[], :call_token::bigint[], :call_lease_s::float8[],
+        :call_n::int[], :call_id::uuid[], :call_version::int[], :call_ordinal::int[], :call_kind::text[], :call_subject::text[],
+        :call_key::text[], :call_request::bytea[], :call_attempts::int[], :call_token::bigint[], :call_lease_s::float8[],
         :call_drop_s::float8[]
-    ) as c (n, id, kind, subject, key, request, attempts, token, lease_s, drop_s)
+    ) as c (n, id, version, ordinal, kind, subject, key, request, attempts, token, lease_s, drop_s)
     join passed p on p.n = c.n
 ),
 ended as (

@@ -32,7 +32,7 @@ left join lateral (
     from (
         select * from partner_calls q
         where q.order_id = o.id and q.state in ('open', 'parked')
-        order by q.created_at, q.id
+        order by q.version, q.ordinal
     ) w
 ) p on true
 where o.id = any(:ids::uuid[])
