@@ -110,7 +110,12 @@ class Running:
         settings = self._settings
         assert settings.database_url is not None
         assert settings.kafka_bootstrap_servers is not None
-        relay = Relay(settings.database_url, settings.kafka_bootstrap_servers, topic=settings.events_topic)
+        relay = Relay(
+            settings.database_url,
+            settings.kafka_bootstrap_servers,
+            topic=settings.events_topic,
+            personal=settings.events_personal == "on",
+        )
         task = asyncio.create_task(relay.run())
 
         async def stop() -> None:
