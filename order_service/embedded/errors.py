@@ -16,8 +16,10 @@ def from_os_error(error: OSError, what: str) -> LauncherError:
     """Say in plain words why `what` (a short clause: "the data folder X could not be written") failed."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LauncherError(f"{_capital(what)} because no space is left on the disk.")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return LauncherError(f"{_capital(what)} because this user may not write there.")
+    if error.errno == errno.EROFS:
+        return LauncherError(f"{_capital(what)} because its disk is read-only.")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return LauncherError(f"{_capital(what)} because this user may not do so.")
     return LauncherError(f"{_capital(what)}: {error.strerror or error}.")
 
 

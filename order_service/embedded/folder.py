@@ -99,7 +99,7 @@ class Folder:
             try:
                 if process.name() == program and is_alive(process) and self._works_here(process):
                     yield process
-            except psutil.NoSuchProcess:
+            except psutil.Error:  # It ended meanwhile, or is none of this user's business.
                 continue
 
     def _works_here(self, process: psutil.Process) -> bool:

@@ -237,9 +237,16 @@ class Kafka:
         self._progress("Kafka: making a new log, about 1 second.")
         shutil.rmtree(self._folder.data, ignore_errors=True)
         self._folder.data.mkdir()
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         run_once(
-            [*self._java(program), "kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", self._settings_file()],
+            [
+                *self._java(program),
+                "kafka.tools.StorageTool",
+                "format",
+                "-t",
+                _new_cluster_id(),
+                "-c",
+                self._settings_file(),
+            ],
             log=self._folder.logs / "kafka-format.log",
             cwd=self._folder.data,
             env=java.environment(),
@@ -324,6 +331,13 @@ def _cache_bases() -> list[Path]:
     named = [os.environ.get("XDG_CACHE_HOME", ""), os.environ.get("HOME", "")]
     bases = [Path(named[0]), Path(named[1], ".cache")]
     return [base for base, name in zip(bases, named, strict=True) if name.startswith("/")]
+
+
+def _new_cluster_id() -> str:
+    """A random name in Kafka's alphabet whose first letter is never `-`, which Kafka's tools take for an option."""
+    drawn = bytearray(uuid.uuid4().bytes)
+    drawn[0] &= 0b0111_1111  # The first letter stands for the first six bits, `-` for 111110.
+    return base64.urlsafe_b64encode(drawn).decode().rstrip("=")
 
 
 def _settings(data: Path, chosen: _Ports, advertise_chaos: int | None) -> dict[str, str | int | Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from order_service.embedded import Kafka, LauncherError, java
+from order_service.embedded import Kafka, LauncherError, java, kafka
 from order_service.embedded.kafka import user_cache
 
 ADVERTISED = 29_999
@@ -114,6 +115,11 @@ def test_a_failed_start_shows_the_end_of_the_log_and_leaves_nothing_behind(broke
     assert broker.running is False
     note.write_text(right)
     broker.start()
+
+
+def test_the_name_of_a_new_cluster_is_never_taken_for_an_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(bytes=b"\xfb" * 16))
+    assert kafka._new_cluster_id() == "e_v7-_v7-_v7-_v7-_v7-w"
 
 
 def test_no_java_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
