@@ -58,7 +58,8 @@ class RefusalAnswer(Answer):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the client finish sending, then tell it."""
-        await self.exchange.discard()
+        if not await self.exchange.discard():
+            self.headers.append(CLOSE)
         await super().__call__(scope, receive, send)
 
 
@@ -87,6 +88,4 @@ def of_refusal(exchange: Exchange, refusal: Refusal) -> Answer:
         answer.headers.append((b"allow", ", ".join(allowed).encode()))
     if refusal.status == 401:
         answer.headers.append((b"www-authenticate", b"Bearer"))
-    if refusal.status == 408:
-        answer.headers.append(CLOSE)
     return answer

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Annotated, TypeAlias, TypeVar
 
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import fields
 
 from order_service.api.cards import holds_card_number
 from order_service.api.codes import COUNTRIES, CURRENCIES
@@ -18,6 +19,8 @@ from order_service.core.model import MAX_AMOUNT, Address, Contacts, Line, Shipme
 
 MAX_ITEMS = 200
 MAX_QUANTITY = 1_000_000
+MAX_TEXT = 2000
+"""Characters of the longest text that any member may hold."""
 USER_ID = r"^[A-Za-z0-9._:@-]{1,128}\Z"
 WEB_URL = r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?([/?#][!-~]*)?\Z"
 
@@ -92,7 +95,7 @@ class CreateOrder(_Body, frozen=True):
     shipping_cost: Amount | UnsetType = UNSET
     tax: Amount | UnsetType = UNSET
     discount: Amount | UnsetType = UNSET
-    notes: Annotated[str, Meta(max_length=2000)] | UnsetType | None = UNSET
+    notes: Annotated[str, Meta(max_length=MAX_TEXT)] | UnsetType | None = UNSET
     metadata: Metadata | UnsetType = UNSET
 
 
@@ -113,7 +116,7 @@ class ShipmentBody(_Body, frozen=True):
 
     carrier: Short
     tracking_number: Short
-    url: Annotated[str, Meta(max_length=2000, pattern=WEB_URL)] | UnsetType | None = UNSET
+    url: Annotated[str, Meta(max_length=MAX_TEXT, pattern=WEB_URL)] | UnsetType | None = UNSET
 
 
 class PutStatus(_Body, frozen=True):
@@ -139,6 +142,24 @@ class CallNote(_Body, frozen=True):
     """What people did instead; needed to give up a refund, and kept only by a give-up."""
 
     note: Reason | UnsetType | None = UNSET
+
+
+MEMBERS = frozenset(
+    field.encode_name
+    for body in (
+        CreateOrder,
+        ItemBody,
+        AddressBody,
+        PayOrder,
+        CancelOrder,
+        PutStatus,
+        ShipmentBody,
+        RefundBody,
+        CallNote,
+    )
+    for field in fields(body)
+)
+"""The names of all members of all bodies."""
 
 
 class Unsound(Exception):

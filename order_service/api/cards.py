@@ -1,6 +1,7 @@
 """Card numbers have no place here: a text that holds one is refused, so that none is ever stored.
 
-Only free text is searched. Product ids and SKUs never are: one EAN or GTIN in ten passes the check digit of cards.
+Groups have three digits or more, as they have on every card: shorter ones only cost time to try. Only free text is
+searched. Product ids and SKUs never are: one EAN or GTIN in ten passes the check digit of cards.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import re
 
 _LIKELY = re.compile("[0-9](?:[ -]?[0-9]){13}")
-_RUN = re.compile(r"[0-9]+(?:[ -][0-9]+)*")
+_RUN = re.compile("[0-9]{3,}(?:[ -][0-9]{3,})*")
 _ISSUER = re.compile(
     r"""
     4[0-9]{15}(?:[0-9]{3})?                                                              # 16 or 19 digits
@@ -23,7 +24,7 @@ SHORTEST, LONGEST = 14, 19
 
 
 def holds_card_number(text: str) -> bool:
-    """Whether digits, alone or in groups parted by single spaces or hyphens, make the number of a payment card."""
+    """Whether digits, undivided or in groups parted by single spaces or hyphens, make the number of a payment card."""
     if _LIKELY.search(text) is None:
         return False
     return any(_run_holds(re.split("[ -]", run)) for run in _RUN.findall(text))

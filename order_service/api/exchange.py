@@ -43,6 +43,7 @@ class Exchange:
         "body_timeout_s",
         "correlation_id",
         "headers",
+        "late",
         "method",
         "principal",
         "receive",
@@ -65,6 +66,7 @@ class Exchange:
         self.principal: Principal | None = None
         self.status = 0
         self.body_read = False
+        self.late = False
         given = self.header(b"x-correlation-id")
         self.correlation_id = given if given and _CORRELATION.fullmatch(given) else secrets.token_hex(16)
 
@@ -136,6 +138,9 @@ class Exchange:
         encoding = self.header(b"content-encoding")
         if encoding is not None and encoding.strip().lower() != "identity":
             raise UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
+        transfer = self.header(b"transfer-encoding")
+        if transfer is not None and transfer.strip().lower() != "chunked":
+            raise UnsupportedMediaType("Send the body as it is, without Transfer-Encoding but chunked.")
 
     async def _read(self) -> bytes:
         declared = self.headers.get(b"content-length", b"")
@@ -145,7 +150,7 @@ class Exchange:
             async with asyncio.timeout(self.body_timeout_s):
                 return await self._chunks()
         except TimeoutError:
-            self.body_read = True
+            self.late = True
             raise RequestTimeout from None
 
     async def _chunks(self) -> bytes:
@@ -169,20 +174,23 @@ class Exchange:
         self.body_read = not more
         return message.get("body", b""), more
 
-    async def discard(self) -> None:
-        """Read what is left of a refused request's body, within bounds of size and time.
+    async def discard(self) -> bool:
+        """Read what is left of a refused request's body, within bounds of size and time; true if nothing is left.
 
         A connection that is closed on unread bytes is reset, and the client may never see why it was refused. A
         client that waits for leave to send its body (``Expect``) is not given it.
         """
         headers = self.headers
-        if self.body_read or b"expect" in headers or not (headers.keys() & {b"content-length", b"transfer-encoding"}):
-            return
-        left = MAX_DISCARD
+        if self.late:
+            return False
+        if self.body_read or not (headers.keys() & {b"content-length", b"transfer-encoding"}):
+            return True
+        left = 0 if b"expect" in headers else MAX_DISCARD
         try:
             async with asyncio.timeout(self.body_timeout_s):
                 while not self.body_read and left > 0:
                     chunk, _ = await self._chunk()
                     left -= len(chunk)
         except TimeoutError:
-            return
+            return False
+        return self.body_read

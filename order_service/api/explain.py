@@ -14,15 +14,22 @@ from typing import Any
 import jsonschema_rs
 from jsonschema_rs import ValidationErrorKind as Kind
 
-from order_service.api.bodies import USER_ID, WEB_URL
+from order_service.api.bodies import MAX_ITEMS, MAX_TEXT, MEMBERS, USER_ID, WEB_URL
 from order_service.api.refusals import Fault, MalformedJson
 
 MAX_DEPTH = 32
 MAX_DIGITS = 30
 """Digits of an integer that are read; a longer one is out of bounds anyway, and slow to convert."""
 
+MAX_UNKNOWN = 100
+"""Members of one object that are looked at; the known ones are looked at wherever they stand."""
+MAX_VALUES = 4_000
+"""Values of one body that are looked at: a full order has about 1,100."""
+
 _NUL = "must not contain a NUL character"
-_STRING_OR_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_SAME_BRACKETS = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS = bytes(code for code in range(256) if code not in b"{}[]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _PATTERNS = {
     USER_ID.replace(r"\Z", "$"): "must be 1 to 128 characters of A-Z a-z 0-9 . _ : @ -",
@@ -43,7 +50,11 @@ def faults(raw: bytes, schema: jsonschema_rs.Validator, rules: Callable[[Any], l
     """Every fault of the body, one per place and kind; raises ``MalformedJson`` if it is no JSON to speak of."""
     repeats: Repeats = {}
     body = parse(raw, repeats)
-    found = [*_texts(body, (), repeats)]
+    walk = Walk(repeats)
+    body = walk.pruned(body, ())
+    if walk.values > MAX_VALUES:
+        return [Fault("", f"holds more than {MAX_VALUES} values, more than any request needs")]
+    found = walk.found
     for error in schema.iter_errors(body):
         found.extend(_told(error))
     told = {fault.pointer for fault in found}
@@ -81,8 +92,9 @@ def parse(raw: bytes, repeats: Repeats) -> Any:
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            repeats[id(found)] = [name for name in found if names.count(name) > 1]
+            names: set[str] = set()
+            twice = [name for name, _ in pairs if name in names or names.add(name)]  # type: ignore[func-returns-value]
+            repeats[id(found)] = list(dict.fromkeys(twice))
         return found
 
     try:
@@ -95,6 +107,8 @@ def parse(raw: bytes, repeats: Repeats) -> Any:
         )
     except json.JSONDecodeError as error:
         raise MalformedJson(f"The body is not valid JSON at character {error.pos}.") from None
+    except RecursionError:
+        raise MalformedJson("The body is not valid JSON: its brackets do not match.") from None
 
 
 def _no_constant(_: str) -> Any:
@@ -102,36 +116,56 @@ def _no_constant(_: str) -> Any:
 
 
 def _too_deep(raw: bytes) -> bool:
-    depth = 0
+    """Whether brackets nest deeper than ``MAX_DEPTH``, by taking away the innermost pairs level by level."""
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return False
-    for token in _STRING_OR_BRACKETS.findall(raw):
-        if token in b"[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                return True
-        elif token in b"]}":
-            depth -= 1
-    return False
+    left = _STRING.sub(b"", raw).translate(_SAME_BRACKETS, _NO_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        left = left.replace(b"[]", b"")
+    return left.count(b"[") > MAX_DEPTH or b"[]" in left
 
 
-def _texts(value: Any, path: Path, repeats: Repeats) -> Iterator[Fault]:
-    """What no schema can say: NUL characters, and names that stand twice in one object."""
-    if isinstance(value, str):
-        if "\0" in value:
-            yield Fault(pointer(path), _NUL)
-        _no_surrogates(value)
-    elif isinstance(value, dict):
-        for name in repeats.get(id(value), ()):
-            yield Fault(pointer((*path, name)), "appears more than once")
-        for name, member in value.items():
+class Walk:
+    """One walk through a body: finds what no schema can say, and cuts off what no request needs.
+
+    Found are NUL characters and names that stand twice in one object. The cut keeps every fault that matters and
+    bounds the time of the schema's check, which would otherwise take seconds for 256 KiB of small faults.
+    """
+
+    def __init__(self, repeats: Repeats) -> None:
+        self.found: list[Fault] = []
+        self.values = 0
+        self._repeats = repeats
+
+    def pruned(self, value: Any, path: Path) -> Any:
+        """The value, cut to size."""
+        self.values += 1
+        if isinstance(value, str):
+            if "\0" in value:
+                self.found.append(Fault(pointer(path), _NUL))
+            _no_surrogates(value)
+            return value[: MAX_TEXT + 1]
+        if isinstance(value, dict):
+            return self._members(value, path)
+        if isinstance(value, list):
+            entries = enumerate(value[: MAX_ITEMS + 1])
+            return [self.pruned(entry, (*path, index)) for index, entry in entries if self.values <= MAX_VALUES]
+        return value
+
+    def _members(self, value: dict[str, Any], path: Path) -> dict[str, Any]:
+        for name in self._repeats.get(id(value), [])[:MAX_UNKNOWN]:
+            self.found.append(Fault(pointer((*path, name)), "appears more than once"))
+        if len(value) > MAX_UNKNOWN:
+            self.found.append(Fault(pointer(path), f"has more than {MAX_UNKNOWN} members"))
+        kept: dict[str, Any] = {}
+        for number, (name, member) in enumerate(value.items()):
+            if (number >= MAX_UNKNOWN and name not in MEMBERS) or self.values > MAX_VALUES:
+                continue
             _no_surrogates(name)
             if "\0" in name:
-                yield Fault(pointer((*path, name)), "is a name with a NUL character")
-            yield from _texts(member, (*path, name), repeats)
-    elif isinstance(value, list):
-        for index, member in enumerate(value):
-            yield from _texts(member, (*path, index), repeats)
+                self.found.append(Fault(pointer((*path, name)), "is a name with a NUL character"))
+            kept[name] = self.pruned(member, (*path, name))
+        return kept
 
 
 def _no_surrogates(text: str) -> None:

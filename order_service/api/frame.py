@@ -12,7 +12,7 @@ from litestar import Litestar
 from litestar.exceptions import HTTPException
 from litestar.types import HTTPScope, Message, Scope, Send
 
-from order_service.api.answers import CLOSE, of_refusal
+from order_service.api.answers import of_refusal
 from order_service.api.exchange import BODY_TIMEOUT_S, ClientGone, Exchange
 from order_service.api.refusals import InternalError, MalformedRequest, MethodNotAllowed, NotFound
 from order_service.core.errors import Refusal
@@ -135,7 +135,7 @@ async def _answer_cancelled(exchange: Exchange, send: Send) -> None:
     if exchange.status:
         return
     answer = of_refusal(exchange, ServiceUnavailable())
-    answer.headers.append(CLOSE)
+    exchange.late = True
     await answer(exchange.scope, exchange.receive, send)
 
 

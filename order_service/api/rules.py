@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from order_service.api.bodies import MAX_QUANTITY, MAX_TEXT
 from order_service.api.cards import holds_card_number
 from order_service.api.refusals import Fault
 from order_service.core.lifecycle import Status
 from order_service.core.model import MAX_AMOUNT
 
+_NOT_SHIPPED = [status for status in Status if status is not Status.SHIPPED]
 _CARD = "must not contain a card number"
 
 
@@ -46,7 +48,9 @@ def _line_total(item: Any) -> int | None:
     if not isinstance(item, dict):
         return None
     quantity, price = item.get("quantity"), item.get("unitPrice")
-    if type(quantity) is not int or type(price) is not int or quantity < 0 or not 0 <= price <= MAX_AMOUNT:
+    if type(quantity) is not int or type(price) is not int:
+        return None
+    if not 1 <= quantity <= MAX_QUANTITY or not 0 <= price <= MAX_AMOUNT:
         return None
     return quantity * price
 
@@ -83,13 +87,13 @@ def of_reason(body: Any) -> list[Fault]:
 def of_status(body: Any) -> list[Fault]:
     """A shipment belongs to ``shipped`` alone."""
     found = of_reason(body)
-    if isinstance(body, dict) and body.get("shipment") is not None and body.get("status") != Status.SHIPPED:
+    if isinstance(body, dict) and body.get("shipment") is not None and body.get("status") in _NOT_SHIPPED:
         found.append(Fault("/shipment", "is allowed only with the status shipped"))
     return found
 
 
 def _is_card(value: Any) -> bool:
-    return isinstance(value, str) and holds_card_number(value)
+    return isinstance(value, str) and len(value) <= MAX_TEXT and holds_card_number(value)
 
 
 def _escaped(name: str) -> str:

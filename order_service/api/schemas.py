@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jsonschema_rs
 import msgspec
 
 
@@ -11,6 +12,11 @@ def request_schema(shape: type[msgspec.Struct]) -> dict[str, Any]:
     """The schema of one request body, with its parts under ``$defs``."""
     schema: dict[str, Any] = published(msgspec.json.schema(shape))
     return schema
+
+
+def validator(shape: type[msgspec.Struct]) -> jsonschema_rs.Validator:
+    """Finds every fault that the published schema of a body knows."""
+    return jsonschema_rs.validator_for(request_schema(shape))
 
 
 def published(schema: Any) -> Any:

@@ -10,13 +10,12 @@ import re
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-import jsonschema_rs
 import msgspec
 
 from order_service.api import explain
 from order_service.api.bodies import Unsound
 from order_service.api.refusals import Fault, ValidationFailed
-from order_service.api.schemas import request_schema
+from order_service.api.schemas import validator
 
 B = TypeVar("B", bound=msgspec.Struct)
 M = TypeVar("M")
@@ -45,7 +44,7 @@ class Reader(Generic[B, M]):
         self._decode = msgspec.json.Decoder(shape, strict=True).decode
         self._to_message = to_message
         self._rules = rules
-        self._schema = jsonschema_rs.validator_for(request_schema(shape))
+        self._schema = validator(shape)
 
     def read(self, raw: bytes) -> M:
         """The message; raises ``MalformedJson``, or ``ValidationFailed`` with every fault."""
