@@ -1,7 +1,6 @@
 """The sandbox over HTTP: Inventory, Cart and Payment on one port, and the levers under /sandbox."""
 
 import asyncio
-import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 
@@ -24,11 +23,10 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Sandbox:
-    """The routes. One write at a time per idempotency key; a twin waits and gets the same answer."""
+    """The routes. Between the look at the memory and the journal nothing waits, so a key acts once."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._turns: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
         self._settler: asyncio.TimerHandle | None = None
 
     def app(self) -> web.Application:
@@ -199,15 +197,15 @@ class Sandbox:
         if not 0 < len(key) <= MAX_KEY:
             return _answer(refusal(400, "idempotency-key-missing", "send an Idempotency-Key of 1 to 255"))
         scope = f"{request.rel_url.raw_path} {key}"
-        async with self._turns.setdefault(scope, asyncio.Lock()):
-            known = self._world.remembered(scope, body)
-            if known is not None:
-                return _answer(known)
-            if delay:
-                await asyncio.sleep(delay)
-            self._settle()
-            outcome = self._world.settle(decide(key, body), scope, body)
-            self._settle()
+        known = self._world.remembered(scope, body)
+        if known is None and delay:
+            await asyncio.sleep(delay)
+            known = self._world.remembered(scope, body)  # a twin may have come first meanwhile
+        if known is not None:
+            return _answer(known)
+        self._settle()
+        outcome = self._world.settle(decide(key, body), scope, body)
+        self._settle()
         if outcome.hold_s:
             await _keep_silent(request, outcome.hold_s)
         return _answer(outcome)

@@ -72,14 +72,21 @@ def test_a_release_overtakes_a_reserve_that_is_still_on_its_way(
     assert [line["kind"] for line in sandbox.effects(orderId=request.order_id)] == ["release"]
 
 
-def test_twins_in_flight_get_one_answer_and_one_effect(to_sandbox: Caller, sandbox: Sandbox) -> None:
+def test_twins_in_flight_get_one_answer_and_one_effect_whatever_happens_meanwhile(
+    to_sandbox: Caller, sandbox: Sandbox
+) -> None:
     request, key = reserve_of(("slow", 1)), fresh("key")
 
-    async def both() -> list[Answer]:
-        return await asyncio.gather(*(to_sandbox.call(request, key) for _ in range(5)))
+    async def crowd() -> list[Answer]:
+        twins = [asyncio.create_task(to_sandbox.call(request, key)) for _ in range(4)]
+        await asyncio.sleep(0.5)
+        late_twin = asyncio.create_task(to_sandbox.call(request, key))
+        answers = [await twin for twin in twins]
+        await to_sandbox.call(ReleaseRequest(request.reservation_id, request.order_id))
+        return [*answers, await late_twin, await to_sandbox.call(request, key)]
 
-    assert to_sandbox.run(both()) == [Reserved()] * 5
-    assert len(sandbox.effects(orderId=request.order_id)) == 1
+    assert to_sandbox.run(crowd()) == [Reserved()] * 6
+    assert [line["kind"] for line in sandbox.effects(orderId=request.order_id)] == ["reserve", "release"]
 
 
 def test_a_crowd_after_the_last_ten_pieces_gets_exactly_ten(to_sandbox: Caller, sandbox: Sandbox) -> None:
@@ -149,6 +156,17 @@ def test_a_cart_loses_what_was_ordered_and_keeps_the_rest(to_sandbox: Caller, sa
     left = to_sandbox.run(to_sandbox.partners.cart.get(user, deadline_s=5))
     assert left == CartContents("CHF", (CartLine("a", 1, 100),), 7, 2)
     assert len(sandbox.effects(orderId=request.order_id, kind="clear_cart")) == 1
+
+
+def test_what_was_ordered_leaves_a_cart_with_two_lines_of_it_once(to_sandbox: Caller, sandbox: Sandbox) -> None:
+    user = fresh("user")
+    lines = [{"productId": "a", "quantity": quantity, "unitPrice": 5} for quantity in (1, 3)]
+    ask("PUT", f"{sandbox.url}/sandbox/carts/{user}", {"items": lines})
+
+    to_sandbox(ClearCartRequest(user, fresh("order"), items(("a", 2))))
+
+    left = to_sandbox.run(to_sandbox.partners.cart.get(user, deadline_s=5))
+    assert left == CartContents("EUR", (CartLine("a", 2, 5),), 0, 0)
 
 
 def test_a_user_without_a_cart_has_an_empty_one(to_sandbox: Caller) -> None:
