@@ -1,4 +1,4 @@
-"""Launchers as processes of their own, so that a test can kill one."""
+"""Servers of one test's own."""
 
 from __future__ import annotations
 
@@ -8,48 +8,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
+from launching import PROGRAM, REPOSITORY, Launch, Launched
 
 from order_service.embedded import Postgres
-
-REPOSITORY = Path(__file__).parents[2]
-
-# Starts both servers, says what it started, and waits until it is told to stop.
-_PROGRAM = """
-import json, os, signal, sys
-from pathlib import Path
-from order_service.embedded import Kafka, Postgres
-
-signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
-data_dir = Path(sys.argv[1])
-with Postgres(data_dir) as postgres, Kafka(data_dir, prepare_next_boot=False) as kafka:
-    print(json.dumps({"postgres": postgres.pid, "kafka": kafka.pid, "dsn": postgres.dsn(), "uid": os.getuid(),
-                      "bootstrap": kafka.bootstrap}), flush=True)
-    sys.stdin.readline()
-"""
-
-
-@dataclass(frozen=True)
-class Launched:
-    """A launcher with its two servers, as a process of its own in a process group of its own."""
-
-    process: subprocess.Popen[str]
-    facts: dict[str, Any]
-    family: list[psutil.Process]
-
-    def say_stop(self) -> int:
-        """Let it stop its servers; its exit code."""
-        self.process.communicate("stop\n", timeout=60)
-        return self.process.returncode
-
-
-Launch = Callable[..., Launched]
 
 
 @pytest.fixture
@@ -59,7 +25,7 @@ def launch() -> Iterator[Launch]:
 
     def start(data_dir: Path, *before: str, env: dict[str, str] | None = None) -> Launched:
         process = subprocess.Popen(
-            [*before, sys.executable, "-c", _PROGRAM, str(data_dir)],
+            [*before, sys.executable, "-c", PROGRAM, str(data_dir)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

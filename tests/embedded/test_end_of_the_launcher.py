@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import REPOSITORY, Launch
+from launching import REPOSITORY, Launch
 
 from order_service.embedded.jars import JarCache
 from order_service.embedded.kafka import user_cache

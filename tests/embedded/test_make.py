@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from launching import REPOSITORY
 
 
 @pytest.fixture
