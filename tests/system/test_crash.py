@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 from order_service.embedded import Kafka
 from tests.system.harness import Answer, System, basket
 
@@ -18,7 +20,9 @@ class Background:
         self.answer: Answer | None = None
 
         def work() -> None:
-            with suppress(OSError):  # the service dies before it answers: that is what the test is about
+            with suppress(
+                OSError, aiohttp.ClientError
+            ):  # the service dies before it answers: that is what the test is about
                 self.answer = system.call(method, path, body)
 
         self._thread = threading.Thread(target=work, daemon=True)
