@@ -127,6 +127,9 @@ class Committer:
                     job.succeed(result)
 
     async def _failed(self, batch: list[_Job], error: Exception) -> None:
+        if isinstance(error, asyncpg.PostgresError):
+            # It may hold a whole row, and ends in logs.
+            error.detail = None
         if not _data_is_at_fault(error):
             for job in batch:
                 job.fail(error)

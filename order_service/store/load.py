@@ -73,7 +73,7 @@ def _loaded(row: asyncpg.Record) -> Loaded:
     contacts = row["contacts"]
     calls, tokens = _calls(row)
     return Loaded(
-        state=State(_decode(snapshot), calls, row["payment_token"], row["attempt_token"]),
+        state=State(_decode(snapshot), calls, row["token"], row["attempt_token"]),
         snapshot=snapshot,
         contacts=None if contacts is None else contacts.encode(),
         contacts_version=row["contacts_version"],

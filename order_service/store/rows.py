@@ -102,7 +102,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
     "fresh": (
         *("n", "order_number", "user_id", "currency", "subtotal", "shipping_cost", "tax", "discount", "total"),
-        *("created_at", "payment_token"),
+        "created_at",
     ),
     "log": (
         *("n", "version", "message", "snapshot", "change", "actor", "reason", "correlation_id", "traceparent", "at"),
@@ -111,9 +111,10 @@ TABLES: dict[str, tuple[str, ...]] = {
     "item": ("n", "line", "product_id", "sku", "name", "quantity", "unit_price", "total"),
     "contact": ("n", "version", "document", "salt"),
     "attempt": (
-        *("n", "attempt", "reference", "status", "amount", "token", "payment_id", "decline_code", "surplus", "at"),
+        *("n", "attempt", "reference", "status", "amount", "payment_id", "decline_code", "surplus", "at"),
         "deadline_at",
     ),
+    "token": ("n", "attempt", "token"),
     "refund": (
         *("n", "refund", "reference", "attempt", "amount", "status", "surplus", "reason", "refund_id", "note", "at"),
     ),
@@ -251,7 +252,7 @@ def _fresh_row(decision: Decision) -> Row:
     order = decision.state.order
     return (
         *(order.order_number, order.user_id, order.currency, order.subtotal, order.shipping_cost, order.tax),
-        *(order.discount, order.total, order.created_at, decision.state.token),
+        *(order.discount, order.total, order.created_at),
     )
 
 
@@ -287,18 +288,26 @@ def _part_rows(decision: Decision, base: Loaded | None, rows: dict[str, list[Row
     before: Order | None = base.state.order if base is not None else None
     old_attempts = set(before.payment.attempts) if before else set()
     old_refunds = set(before.refunds) if before else set()
-    newest = order.newest_attempt
-    rows["attempt"] = [
-        _attempt_row(a, decision.state.attempt_token if a is newest else None)
-        for a in order.payment.attempts
-        if a not in old_attempts
-    ]
+    rows["attempt"] = [_attempt_row(a) for a in order.payment.attempts if a not in old_attempts]
     rows["refund"] = [_refund_row(r) for r in order.refunds if r not in old_refunds]
+    rows["token"] = _token_rows(decision, before)
 
 
-def _attempt_row(attempt: Attempt, token: str | None) -> Row:
+def _token_rows(decision: Decision, before: Order | None) -> list[Row]:
+    """The payment token that is new: that of a new order, or of a new attempt."""
+    state = decision.state
+    if before is None:
+        return [] if state.token is None else [(0, state.token)]
+    attempts = len(state.order.payment.attempts)
+    if attempts == len(before.payment.attempts):
+        return []
+    assert state.attempt_token is not None, "an attempt knows what it charges"
+    return [(attempts, state.attempt_token)]
+
+
+def _attempt_row(attempt: Attempt) -> Row:
     return (
-        *(attempt.attempt, attempt.reference, attempt.status, attempt.amount, token, attempt.payment_id),
+        *(attempt.attempt, attempt.reference, attempt.status, attempt.amount, attempt.payment_id),
         *(attempt.decline_code, attempt.surplus, attempt.at, attempt.deadline_at),
     )
 

@@ -74,7 +74,7 @@ async def test_a_new_order_is_in_every_table(database: str) -> None:
         assert await s.value("select array_agg(total order by line) from order_items") == [1000, 700]
         assert await s.value("select document::jsonb ->> 'notes' from order_contacts") == "ring twice"
         assert await s.value("select snapshot like '%Ada%' or snapshot like '%tok_visa%' from order_log") is False
-        assert await s.value("select payment_token from orders") == "tok_visa"
+        assert await s.value("select token from payment_tokens") == "tok_visa"
         assert await s.rows("select kind, subject, state, token, attempts from partner_calls") == [
             {"kind": "reserve", "subject": f"{order.id}-r1", "state": "open", "token": 1, "attempts": 1}
         ]

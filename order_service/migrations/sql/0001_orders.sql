@@ -59,7 +59,6 @@ create table orders (
     timer_at         timestamptz,
     attention        text,
     contacts_version int not null,
-    payment_token    text,
     event_sequence   int not null,
     log_hash         bytea not null,
 
@@ -153,7 +152,6 @@ create table payment_attempts (
         'void_unknown', 'captured', 'declined', 'voided', 'closed'
     )),
     amount       bigint not null check (amount between 0 and 9007199254740991),
-    token        text,
     payment_id   text,
     decline_code text,
     surplus      bigint not null check (surplus between 0 and amount),
@@ -161,6 +159,15 @@ create table payment_attempts (
     deadline_at  timestamptz not null,
     primary key (order_id, attempt)
 ) with (fillfactor = 80);
+
+-- What stands for the customer's means of payment: attempt 0 is the order's own, the others that of their attempt. Apart
+-- from the rest and without any constraint to fail, because the server prints a row that fails one into its log.
+create table payment_tokens (
+    order_id uuid not null references orders,
+    attempt  int not null,
+    token    text not null,
+    primary key (order_id, attempt)
+);
 
 -- One row per payment back. A refund with `surplus` returns what a closed attempt captured; it counts in no sum.
 create table refunds (
@@ -337,6 +344,9 @@ create trigger never_removed before delete or truncate on payment_attempts
     for each statement execute function refuse_direct_change();
 create trigger never_removed before delete or truncate on refunds
     for each statement execute function refuse_direct_change();
+-- Every lawful write raises the revision; this is told before a constraint can object.
+create trigger only_by_commit before update on orders
+    for each row when (old.revision = new.revision) execute function refuse_direct_change();
 -- A history row comes from the trigger on orders and from nowhere else.
 create trigger only_by_trigger before insert on order_history
     for each statement when (pg_trigger_depth() = 0) execute function refuse_direct_change();
@@ -391,11 +401,11 @@ begin
                 case when (n.id, n.order_number, n.user_id, n.status, n.stock, n.payment_status, n.currency, n.subtotal,
                     n.shipping_cost, n.tax, n.discount, n.total, n.captured, n.refunded, n.refund_in_flight,
                     n.settled_outside, n.created_at, n.updated_at, n.expires_at, n.timer_at, n.attention,
-                    n.contacts_version, n.payment_token, n.event_sequence, n.log_hash)
+                    n.contacts_version, n.event_sequence, n.log_hash)
                 is distinct from (o.id, o.order_number, o.user_id, o.status, o.stock, o.payment_status, o.currency,
                     o.subtotal, o.shipping_cost, o.tax, o.discount, o.total, o.captured, o.refunded, o.refund_in_flight,
                     o.settled_outside, o.created_at, o.updated_at, o.expires_at, o.timer_at, o.attention,
-                    o.contacts_version, o.payment_token, o.event_sequence, o.log_hash)
+                    o.contacts_version, o.event_sequence, o.log_hash)
                 then 'unlogged' end
             when n.version <> o.version + 1 or l.hash is distinct from n.log_hash or l.prev_hash <> o.log_hash
                 or l.xid <> pg_current_xact_id() then 'unlogged'

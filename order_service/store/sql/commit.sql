@@ -93,19 +93,18 @@ placed as (
     insert into orders (
         id, order_number, user_id, status, stock, payment_status, currency, subtotal, shipping_cost, tax, discount,
         total, captured, refunded, refund_in_flight, settled_outside, version, revision, created_at, updated_at,
-        expires_at, timer_at, attention, contacts_version, payment_token, event_sequence, log_hash
+        expires_at, timer_at, attention, contacts_version, event_sequence, log_hash
     )
     select
         p.order_id, f.order_number, f.user_id, s.status, s.stock, s.payment_status, f.currency, f.subtotal,
         f.shipping_cost, f.tax, f.discount, f.total, s.captured, s.refunded, s.refund_in_flight, s.settled_outside,
         s.version, 0, f.created_at, s.updated_at, s.expires_at, s.timer_at, s.attention, s.contacts_version,
-        f.payment_token, s.event_sequence, s.log_hash
+        s.event_sequence, s.log_hash
     from unnest(
         :fresh_n::int[], :fresh_order_number::text[], :fresh_user_id::text[], :fresh_currency::text[],
         :fresh_subtotal::bigint[], :fresh_shipping_cost::bigint[], :fresh_tax::bigint[], :fresh_discount::bigint[],
-        :fresh_total::bigint[], :fresh_created_at::timestamptz[], :fresh_payment_token::text[]
-    ) as f (n, order_number, user_id, currency, subtotal, shipping_cost, tax, discount, total, created_at,
-            payment_token)
+        :fresh_total::bigint[], :fresh_created_at::timestamptz[]
+    ) as f (n, order_number, user_id, currency, subtotal, shipping_cost, tax, discount, total, created_at)
     join passed p on p.n = f.n
     join state s on s.n = f.n
     order by f.order_number
@@ -158,21 +157,27 @@ addressed as (
 ),
 attempted as (
     insert into payment_attempts (
-        order_id, attempt, reference, status, amount, token, payment_id, decline_code, surplus, at, deadline_at
+        order_id, attempt, reference, status, amount, payment_id, decline_code, surplus, at, deadline_at
     )
     select
-        p.order_id, a.attempt, a.reference, a.status, a.amount, a.token, a.payment_id, a.decline_code, a.surplus, a.at,
+        p.order_id, a.attempt, a.reference, a.status, a.amount, a.payment_id, a.decline_code, a.surplus, a.at,
         a.deadline_at
     from unnest(
         :attempt_n::int[], :attempt_attempt::int[], :attempt_reference::text[], :attempt_status::text[],
-        :attempt_amount::bigint[], :attempt_token::text[], :attempt_payment_id::text[],
+        :attempt_amount::bigint[], :attempt_payment_id::text[],
         :attempt_decline_code::text[], :attempt_surplus::bigint[], :attempt_at::timestamptz[],
         :attempt_deadline_at::timestamptz[]
-    ) as a (n, attempt, reference, status, amount, token, payment_id, decline_code, surplus, at, deadline_at)
+    ) as a (n, attempt, reference, status, amount, payment_id, decline_code, surplus, at, deadline_at)
     join passed p on p.n = a.n
     on conflict (order_id, attempt) do update
     set status = excluded.status, payment_id = excluded.payment_id, decline_code = excluded.decline_code,
         surplus = excluded.surplus
+),
+paid_with as (
+    insert into payment_tokens (order_id, attempt, token)
+    select p.order_id, t.attempt, t.token
+    from unnest(:token_n::int[], :token_attempt::int[], :token_token::text[]) as t (n, attempt, token)
+    join passed p on p.n = t.n
 ),
 given_back as (
     insert into refunds (

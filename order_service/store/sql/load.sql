@@ -3,12 +3,12 @@ select
     o.id::text as id,
     o.revision,
     o.contacts_version,
-    o.payment_token,
     o.log_hash,
     l.snapshot,
     l.contacts_hash,
     c.document as contacts,
-    a.token as attempt_token,
+    t.token,
+    t.attempt_token,
     p.ids,
     p.kinds,
     p.subjects,
@@ -19,8 +19,12 @@ from orders o
 join order_log l on l.order_id = o.id and l.version = o.version
 left join order_contacts c on c.order_id = o.id and c.version = o.contacts_version
 left join lateral (
-    select t.token from payment_attempts t where t.order_id = o.id order by t.attempt desc limit 1
-) a on true
+    select
+        min(k.token) filter (where k.attempt = 0) as token,
+        (array_agg(k.token order by k.attempt desc) filter (where k.attempt > 0))[1] as attempt_token
+    from payment_tokens k
+    where k.order_id = o.id
+) t on true
 left join lateral (
     select
         array_agg(w.id::text) as ids,
