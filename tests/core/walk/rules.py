@@ -1,0 +1,206 @@
+"""``decide``, each question asked once: a graph of orders in their normal form, every answer examined."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from order_service.core.answers import CallKind
+from order_service.core.decide import decide
+from order_service.core.errors import Refusal
+from order_service.core.lifecycle import Status, Stock
+from order_service.core.messages import Answered, Decision, Message, Tick
+from order_service.core.model import OPEN_ATTEMPT, UNDER_VOID, Policy, State
+
+from . import partners
+from .facets import check_facets, lawful
+from .menu import TICKS, Move, amount_of, due, moves, placing, waits_for_stock
+from .normal import NOW, START, key_of, name_of, normal
+from .steps import Violation, check_step, must
+from .table import check_answers
+
+
+class Bound(Struct, frozen=True):
+    """How far to walk: clicks on pay, refunds started by people, copies under way at a time, and odd answers.
+
+    An odd answer is one that parks its call, or a capture of what was declined. ``rare`` adds the answers that differ
+    from ``processing`` only in that they can be stopped.
+    """
+
+    name: str
+    total: int = 2
+    attempts: int = 2
+    refunds: int = 2
+    copies: int = 1
+    odd: int = 1
+    rare: bool = False
+    cart: bool = False
+    retry_hold_s: float = 0
+
+
+class Owed(NamedTuple):
+    """One open call: its name, its place in the truth, and whether it waits for a person."""
+
+    name: str
+    kind: CallKind
+    field: int
+    number: int
+    subject: str
+    amount: int
+    parked: bool
+
+
+class Rules:
+    """The orders that were met, by number, and what each message makes of them."""
+
+    def __init__(self, bound: Bound) -> None:
+        self.bound = bound
+        self.policy = Policy(retry_hold_s=bound.retry_hold_s)
+        self.states: list[State] = []
+        self.owed: list[tuple[Owed, ...]] = []
+        self.met: Counter[tuple[str, ...]] = Counter()
+        self.doing = "placed"
+        self._numbers: dict[bytes, int] = {}
+        self._answered: dict[tuple[int, str, str], int] = {}
+        self._commands: dict[int, list[tuple[str, int]]] = {}
+        self._lawful = lawful()
+        placed = decide(None, placing(bound.total), START, self.policy)
+        must(placed.events == (), "an event before order.created")
+        self.met["move", "None", "pending"] += 1
+        self.first = self._number(placed)
+
+    def commands(self, number: int) -> list[tuple[str, int]]:
+        """Where each command and timer leads; those that are refused or change nothing are left out."""
+        found = self._commands.get(number)
+        if found is None:
+            state, found = self.states[number], []
+            for move in moves(state, attempts=self.bound.attempts, refunds=self.bound.refunds):
+                target = self._step(number, move)
+                if target is not None and target != number:
+                    found.append((move.name, target))
+            self._commands[number] = found
+        return found
+
+    def timers(self, number: int) -> list[int]:
+        """Where the timers lead that may fire in this state."""
+        found = (self._step(number, move) for move in due(self.states[number].order))
+        return [target for target in found if target is not None and target != number]
+
+    def answered(self, number: int, call: Owed, word: str) -> int:
+        """Where this answer to an open call leads."""
+        key = number, call.name, word
+        target = self._answered.get(key)
+        if target is None:
+            answer = partners.answer_of(call.kind, call.subject, word, call.amount)
+            target = self._step(number, Move(f"{call.name}: {word}", Answered(call.name, answer)))
+            assert target is not None
+            self._answered[key] = target
+        return target
+
+    # --- inside ---
+
+    def _step(self, number: int, move: Move) -> int | None:
+        state = self.states[number]
+        self.doing = move.name
+        try:
+            decision = self._decide(state, move)
+        except Refusal:
+            return None
+        check_step(state, move.message, decision)
+        self.met["move", str(state.order.status), str(decision.state.order.status)] += 1
+        return self._number(decision)
+
+    def _decide(self, state: State, move: Move) -> Decision:
+        decision = decide(state, move.message, move.at, self.policy)
+        must(decision == decide(state, move.message, move.at, self.policy), "the same question, another answer")
+        return decision
+
+    def _number(self, decision: Decision) -> int:
+        state = normal(decision.state, cart=self.bound.cart)
+        key = key_of(state)
+        number = self._numbers.get(key)
+        if number is None:
+            self._numbers[key] = number = len(self.states)
+            self.states.append(state)
+            self.owed.append(tuple(self._owed(state)))
+            self._check_state(state)
+        return number
+
+    def _owed(self, state: State) -> list[Owed]:
+        calls = []
+        for call in state.calls:
+            field = partners.field_of(call.kind)
+            number = int(call.subject[3:]) if field >= 0 else 0
+            amount = amount_of(state, call.kind, call.subject)
+            calls.append(Owed(name_of(call), call.kind, field, number, call.subject, amount, call.parked is not None))
+        return calls
+
+    def _check_state(self, state: State) -> None:
+        """What can be told from an order alone: facets, the answers of the table, timers, answers to dead calls."""
+        order = state.order
+        check_facets(state)
+        here = order.status, order.stock, order.payment.status
+        must(here in self._lawful, f"{here} is no lawful combination")
+        kept = order.status is Status.PAYMENT_FAILED and order.stock is Stock.RESERVED
+        must(not kept or order.hold_until is not None, "a failed payment keeps its stock without a hold")
+        hold = str(order.newest_reservation.status)
+        waits = not waits_for_stock(order) or hold in ("reserving", "releasing")
+        must(waits, "an attempt waits for stock that nobody asks for")
+        _check_open_attempt(state)
+        self.met["facets", *here] += 1
+        for attempt in order.payment.attempts:
+            self.met["attempt", str(attempt.status)] += 1
+        for row in order.refunds:
+            self.met["refund", str(row.status), "surplus" if row.surplus else "own"] += 1
+        if order.attention is not None:
+            self.met["attention", order.attention.code] += 1
+        for cell in check_answers(state, self.policy):
+            self.met["answer", *cell] += 1
+        self._check_quiet(state, Answered("was owed once", partners.answer_of(CallKind.RESERVE, "", "reserved", 0)))
+        for call in state.calls:
+            if call.parked is not None:
+                word = "reserved" if call.kind is CallKind.RESERVE else partners.UNANSWERED
+                self._check_quiet(state, Answered(call.call_id, partners.answer_of(call.kind, call.subject, word, 0)))
+        self._check_timer(state)
+
+    def _check_quiet(self, state: State, message: Message) -> None:
+        decision = decide(state, message, NOW, self.policy)
+        must(not decision.writes and decision.state == state, "a late answer is dropped")
+
+    def _check_timer(self, state: State) -> None:
+        """The timer that a decision names is the one that does something, and not before its time."""
+        at = decide(state, Tick(), NOW, self.policy).timer_at
+        self._check_quiet(state, Tick())
+        last = TICKS["deadline"].at
+        if at is None:
+            alive = state.order.status in (Status.PENDING, Status.PAYMENT_FAILED)
+            must(not alive, f"{state.order.status} without a timer")
+            must(not decide(state, Tick(), last, self.policy).writes, "a timer that nobody sets")
+        else:
+            must(decide(state, Tick(), at, self.policy).writes, "a timer that does nothing")
+            for move in TICKS.values():
+                must(move.at >= at or not decide(state, move.message, move.at, self.policy).writes, "before its time")
+
+
+def _check_open_attempt(state: State) -> None:
+    """An open attempt is charged or read while its order waits for it, and voided where nobody does."""
+    order = state.order
+    kinds = {c.kind for c in state.calls}
+    for attempt in order.payment.attempts:
+        if attempt.status not in OPEN_ATTEMPT:
+            continue
+        must(order.status in (Status.PAYMENT_PENDING, Status.CANCELLED), "an open attempt of a settled order")
+        if attempt.status in UNDER_VOID:
+            must(kinds & {CallKind.VOID, CallKind.READ_PAYMENT}, "a void that nobody asks for")
+            must(CallKind.CHARGE not in kinds, "a void that does not end the charge")
+        else:
+            must(order.status is Status.PAYMENT_PENDING, "an attempt of a cancelled order that is not voided")
+            owed = {CallKind.CHARGE, CallKind.READ_PAYMENT, CallKind.CHECK_PAYMENT}
+            must(kinds & owed, "an open attempt that nobody asks about")
+
+
+def violated(error: AssertionError) -> Violation:
+    """An assertion of the rules themselves is a violation too."""
+    return error if isinstance(error, Violation) else Violation(f"the rules stopped: {error}")
