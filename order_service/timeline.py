@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 
 from order_service.config import Settings
 from order_service.running import endpoints
@@ -60,28 +60,36 @@ def _entry(row: asyncpg.Record) -> dict[str, Any]:
 
 
 def render_timeline(found: dict[str, Any]) -> None:
-    """Print the timeline as a table."""
+    """Print the timeline: a line per version with what it changed, and a line per event it sent."""
     order = found["order"]
     money = order["payment"]
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"\n[bold]Order {order['orderNumber']}[/bold]  {order['id']}")
     console.print(
-        f"\n[bold]Order {order['orderNumber']}[/bold]  {order['id']}\n"
-        f"{order['status']} · stock {order['stock']} · payment {money['status']} · "
-        f"total {order['total']} {order['currency']} (minor units), captured {money['captured']}, "
-        f"refunded {money['refunded']}"
+        f"{order['status']} · stock {order['stock']} · payment {money['status']}\n"
+        f"total {order['total']} {order['currency']} in minor units · captured {money['captured']}"
+        f" · refunded {money['refunded']}"
     )
-    table = Table(show_edge=False, pad_edge=False)
-    for name in ("v", "at (UTC)", "what", "by", "status", "stock", "payment", "events"):
-        table.add_column(name, justify="right" if name == "v" else "left")
+    before: dict[str, Any] = {}
     for entry in found["timeline"]:
-        events = "\n".join(f"{event['sequence']} {event['type']}" for event in entry["events"])
-        what = entry["message"] + (f"\n“{entry['reason']}”" if entry["reason"] else "")
-        at = entry["at"][11:23]
-        table.add_row(
-            *(str(entry["version"]), at, what, entry["actor"], entry["status"], entry["stock"], entry["payment"]),
-            events or "-",
+        reason = f' "{escape(entry["reason"])}"' if entry["reason"] else ""
+        console.print(
+            f"[dim]{entry['version']:>3}  {entry['at'][11:23]}[/dim]  {entry['message']}"
+            f"[dim] by {escape(entry['actor'])}[/dim]{reason}"
         )
-    console.print(table)
+        console.print(f"{'':18} {_changes(before, entry)}")
+        for event in entry["events"]:
+            console.print(f"{'':18} [green]{event['sequence']:>2} {event['type']}[/green]")
+        before = entry
+
+
+def _changes(before: dict[str, Any], entry: dict[str, Any]) -> str:
+    told = []
+    for name, label in (("status", ""), ("stock", "stock "), ("payment", "payment ")):
+        if before.get(name) != entry[name]:
+            origin = f"{before[name]} → " if before else ""
+            told.append(f"{label}{origin}{entry[name]}")
+    return " · ".join(told) or "[dim]no facet changed[/dim]"
 
 
 def show_order(settings: Settings, id_or_number: str, *, as_json: bool) -> None:
