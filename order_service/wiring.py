@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
+import sys
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -14,6 +16,7 @@ from order_service.config import Settings
 from order_service.dispatch import Dispatcher, Worker
 from order_service.engine import Engine
 from order_service.health import Health, broker_check, database_check, reachable_check
+from order_service.parent import die_with_parent
 from order_service.partners.door import open_partners
 from order_service.service import DATABASE_AWAY, OrderService
 from order_service.store.committer import Committer
@@ -22,6 +25,7 @@ from order_service.store.migrate import check_schema
 from order_service.store.pool import connect
 from order_service.store.reads import clock as database_time
 from order_service.telemetry import configure_logging
+from order_service.workers import is_child, run_workers
 
 log = structlog.get_logger("service")
 
@@ -146,6 +150,11 @@ def run_service(settings: Settings, parts: tuple[str, ...]) -> None:
     if "relay" in parts:
         settings.need("kafka_bootstrap_servers")
     configure_logging(settings.log_level, settings.log_format)
+    if is_child():
+        die_with_parent(signal.SIGTERM)
+    elif settings.workers > 1:
+        listen(settings.host, settings.port).close()  # nobody else is there
+        sys.exit(run_workers(settings.workers, [word for part in parts for word in ("--only", part)]))
     uvloop.run(_run(settings, parts))
 
 
@@ -170,7 +179,25 @@ async def _run_api(settings: Settings, running: Running) -> None:
     def draining() -> None:
         orders.ready = False
 
-    await serve(create_app(orders), host=settings.host, port=settings.port, draining=draining)
+    door = listen(settings.host, settings.port, shared=is_child())
+    await serve(create_app(orders), host=settings.host, port=settings.port, draining=draining, sockets=[door])
+
+
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket bound to the address; ``shared`` with other processes that say the same. Raises ``CannotStart``."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    door = socket.socket(family, socket.SOCK_STREAM)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        door.bind((host, port))
+    except OSError as error:
+        door.close()
+        reason = (error.strerror or str(error)).lower()
+        raise CannotStart(f"Port {port} on {host} cannot be used ({reason}); set PORT to another one.") from None
+    door.setblocking(False)
+    return door
 
 
 async def _until_signal() -> None:

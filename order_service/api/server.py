@@ -148,11 +148,13 @@ async def serve(
     limits: Limits | None = None,
     draining: Callable[[], None] = lambda: None,
     started: Callable[[Server], None] = lambda _: None,
+    sockets: list[socket.socket] | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, in this process and on this event loop.
 
-    ``started`` is told once connections are accepted; ``draining`` first of all when the end has come.
+    ``sockets`` are bound already, else the address is bound here. ``started`` is told once connections are accepted;
+    ``draining`` first of all when the end has come.
     """
     server = build(app, host, port, limits=limits, draining=draining)
     server.when_started = started
-    await server.serve()
+    await server.serve(sockets)

@@ -23,6 +23,7 @@ from order_service.config import Settings
 from order_service.embedded import Kafka, LauncherError, Postgres, ports
 from order_service.embedded.child import Child
 from order_service.store.migrate import migrate
+from order_service.wiring import CannotStart, listen
 
 READY_WITHIN_S = 60.0
 SHORTEST_LIFE_S = 5.0
@@ -51,9 +52,10 @@ class Dev:
     def run(self) -> None:
         """Run until SIGINT or SIGTERM; raises ``LauncherError`` with one sentence where it cannot."""
         self._settings.check_auth()
-        ports_error = _port_in_use(self._settings.host, self._settings.port)
-        if ports_error:
-            raise LauncherError(ports_error)
+        try:
+            listen(self._settings.host, self._settings.port).close()
+        except CannotStart as error:
+            raise LauncherError(str(error)) from None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _raise_stop)
         try:
@@ -219,17 +221,3 @@ def _await_answer(url: str, child: Child, what: str) -> None:
             pass
         time.sleep(0.05)
     raise LauncherError(f"{what} did not get ready within {READY_WITHIN_S:.0f} seconds; see {child.log}.")
-
-
-def _port_in_use(host: str, port: int) -> str | None:
-    import socket
-
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            reason = error.strerror or str(error)
-            return f"Port {port} on {host} cannot be used ({reason.lower()}); set PORT to another one."
-    return None

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from aiohttp import web
 
+from order_service.parent import die_with_parent
 from order_service.sandbox.app import Sandbox
 from order_service.sandbox.journal import JournalBusy, JournalDamaged
-from order_service.sandbox.parent import die_with_parent
 from order_service.sandbox.world import World
 
 HOST = "127.0.0.1"

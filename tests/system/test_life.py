@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
+
+import psutil
 
 from tests.system.harness import System
 
@@ -241,3 +246,31 @@ def _body() -> dict[str, Any]:
     from tests.system.harness import basket
 
     return basket()
+
+
+def test_several_processes_serve_one_port(database: str, kafka: Any, tmp_path: Any) -> None:
+    with System(database, kafka.bootstrap, tmp_path, WORKERS="2") as system:
+        parent = system.start_service()
+        orders = [system.place() for _ in range(8)]
+        system.until(lambda: len(psutil.Process(parent.pid).children()) == 2)
+        assert all(system.pay(order["id"]).status == 200 for order in orders)
+        [first, second] = psutil.Process(parent.pid).children()
+        first.kill()
+        system.until(lambda: len({c.pid for c in psutil.Process(parent.pid).children()} - {first.pid}) == 2)
+        system.kill_service()
+        system.until(lambda: not second.is_running() or second.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_port_in_use_is_one_plain_sentence_and_exit_code_1(system: System) -> None:
+    second = subprocess.run(
+        [sys.executable, "-m", "order_service", "serve"],
+        env=os.environ | system.service_env(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert second.returncode == 1
+    assert second.stderr.splitlines()[-1] == (
+        f"order-service: Port {system.port} on 127.0.0.1 cannot be used (address already in use); "
+        "set PORT to another one."
+    )
