@@ -129,7 +129,14 @@ def _components() -> dict[str, Any]:
             "nextCursor": {"anyOf": [{"type": "string"}, {"type": "null"}]},
         },
     }
+    for name, schema in schemas.items():
+        schema["description"] = _DESCRIPTIONS.get(name) or _plain(schema["description"])
     return dict(sorted(schemas.items()))
+
+
+def _plain(docstring: str) -> str:
+    """The first paragraph of a docstring, in the Markdown of API descriptions."""
+    return " ".join(docstring.split("\n\n")[0].split()).replace("``", "`")
 
 
 def _operation(operation: Operation) -> dict[str, Any]:
@@ -213,6 +220,14 @@ def _problem(status: int, codes: list[str]) -> dict[str, Any]:
 def _header_refs(names: Iterable[str]) -> dict[str, Any]:
     return {_HEADER_NAMES[name]: {"$ref": f"#/components/headers/{name}"} for name in names}
 
+
+_DESCRIPTIONS = {
+    "Status": "Where an order stands.",
+    "AttemptStatus": "A payment attempt's own state; captured, declined and voided are final, closed was never sent.",
+    "RefundStatus": "A refund's own state; settled_outside was given up here and settled by people.",
+    "Line": "One line of an order. `line` counts from 1; `unitPrice` and `total` are minor units.",
+}
+"""Instead of docstrings that speak to readers of the code."""
 
 _MEDIA: dict[str, tuple[str, dict[str, Any]]] = {
     "OpenApi": ("application/json", {"type": "object"}),

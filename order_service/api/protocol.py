@@ -114,7 +114,14 @@ class LimitedProtocol(HttpToolsProtocol):
         """Answer without the application, and close: what follows on this connection cannot be read."""
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:
+        cycle = self.cycle
+        answering = cycle is not None and not cycle.response_complete
+        if answering and self._body_since is None:
+            # The fault is in what follows a request that is being worked on: that one keeps its answer.
+            cycle.keep_alive = False
+            self.flow.pause_reading()
+            return
+        if not answering or not cycle.response_started:
             self.transport.write(_bytes_of(refusal))
         self.transport.close()
 

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import structlog
 
 from order_service.api import examples
 from order_service.api.app import create_app
 
 from .recorder import Recorder
 from .wire import Served
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _quiet_log() -> None:
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,198 @@
+"""Clients that send slowly, too much, or never read: none of them holds a connection for long."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from order_service.api.app import create_app
+from order_service.api.protocol import MAX_HEAD
+from order_service.api.server import Limits
+from order_service.requests import Reply
+
+from .corpus import ORDER, ORDERS
+from .recorder import Recorder
+from .wire import Served, closed, read
+
+HASTY = Limits(head_timeout_s=0.6, body_grace_s=1.5, write_timeout_s=0.6, keep_alive_s=1)
+BODY_TIMEOUT_S = 0.6
+HEAD = f"POST {ORDERS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def hasty_orders() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture(scope="module")
+def hasty(hasty_orders: Recorder) -> Iterator[Served]:
+    with Served(create_app(hasty_orders, body_timeout_s=BODY_TIMEOUT_S), HASTY) as served:
+        yield served
+
+
+def took(started: float) -> float:
+    return time.perf_counter() - started
+
+
+def test_half_a_head_is_answered_408_and_closed(hasty: Served) -> None:
+    started = time.perf_counter()
+    with hasty.connect() as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        answer = read(connection)
+        assert answer.problem() == (408, "request-timeout")
+        assert answer.headers["connection"] == "close"
+        assert closed(connection)
+    assert 0.5 < took(started) < 3
+
+
+def test_a_head_that_trickles_in_gains_no_time(hasty: Served) -> None:
+    started = time.perf_counter()
+    with hasty.connect() as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        connection.settimeout(0.1)
+        received = b""
+        while took(started) < 5:
+            try:
+                connection.sendall(b"a")
+                received += connection.recv(65536)
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+            if received.startswith(b"HTTP/1.1 408"):
+                break
+    assert received.startswith(b"HTTP/1.1 408 ")
+    assert took(started) < 3
+
+
+def test_a_connection_that_says_nothing_is_closed(hasty: Served) -> None:
+    started = time.perf_counter()
+    with hasty.connect() as connection:
+        assert connection.recv(1) == b""
+    assert 1 < took(started) < 5
+
+
+def test_empty_lines_do_not_keep_a_connection(hasty: Served) -> None:
+    started = time.perf_counter()
+    with hasty.connect() as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert read(connection).status == 200
+        connection.sendall(b"\r\n")
+        assert closed(connection)
+    assert took(started) < 5
+
+
+@pytest.mark.parametrize("framing", ["Content-Length: 100\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"])
+def test_half_a_body_is_answered_408_and_closed(hasty: Served, hasty_orders: Recorder, framing: str) -> None:
+    hasty_orders.reset()
+    started = time.perf_counter()
+    with hasty.connect() as connection:
+        connection.sendall((HEAD + framing).encode())
+        answer = read(connection)
+        assert answer.problem() == (408, "request-timeout")
+        assert answer.headers["connection"] == "close"
+        assert closed(connection)
+    assert 0.5 < took(started) < 3
+    assert hasty_orders.asked == []
+
+
+def test_a_body_that_nobody_reads_is_cut_off(hasty: Served) -> None:
+    started = time.perf_counter()
+    with hasty.connect() as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        assert read(connection).status == 200
+        connection.settimeout(0.1)
+        while took(started) < 6:
+            try:
+                connection.sendall(b"a")
+                assert connection.recv(1) == b""
+                break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+    assert took(started) < 5
+
+
+def test_a_client_that_never_reads_its_answers_is_cut_off(hasty: Served, hasty_orders: Recorder) -> None:
+    hasty_orders.reset()
+    hasty_orders.reply = Reply(200, b'"' + b"x" * 30_000_000 + b'"', 1)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", hasty.port))
+        connection.sendall(f"GET {ORDER} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        time.sleep(2.5)
+        received = 0
+        try:
+            while piece := connection.recv(1_000_000):
+                received += len(piece)
+        except ConnectionResetError:
+            pass
+    assert received < 30_000_000
+
+
+def test_one_who_reads_slowly_but_steadily_gets_all(hasty: Served, hasty_orders: Recorder) -> None:
+    hasty_orders.reset()
+    hasty_orders.reply = Reply(200, b'"' + b"x" * 8_000_000 + b'"', 1)
+    with hasty.connect() as connection:
+        connection.sendall(f"GET {ORDER} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        received = 0
+        while piece := connection.recv(400_000):
+            received += len(piece)
+            time.sleep(0.05)
+    assert received > 8_000_000
+
+
+@pytest.mark.parametrize("size", [MAX_HEAD + 1, 100_000, 5_000_000])
+def test_a_head_beyond_32_kib_is_431(hasty: Served, size: int) -> None:
+    with hasty.connect() as connection:
+        data = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * size + b"\r\n\r\n"
+        try:
+            connection.sendall(data)
+        except OSError:
+            assert size > 1_000_000  # the server had closed before all of it was sent
+            return
+        try:
+            answer = read(connection)
+        except ConnectionResetError:
+            assert size > 1_000_000
+            return
+        assert answer.problem() == (431, "headers-too-large")
+
+
+def test_many_small_headers_count_as_one_head(hasty: Served) -> None:
+    data = b"GET /livez HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: %d\r\n" % (n, n) for n in range(4_000)) + b"\r\n"
+    assert hasty.raw(data).problem() == (431, "headers-too-large")
+
+
+def test_a_long_path_counts_as_head_too(hasty: Served) -> None:
+    assert hasty.raw(b"GET /" + b"a" * MAX_HEAD + b" HTTP/1.1\r\nHost: x\r\n\r\n").problem() == (
+        431,
+        "headers-too-large",
+    )
+
+
+def test_a_head_just_below_the_limit_is_served(hasty: Served) -> None:
+    data = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * (MAX_HEAD - 100) + b"\r\n\r\n"
+    assert hasty.raw(data).status == 200
+    with hasty.connect() as connection:
+        for start in range(0, len(data), 10_000):
+            connection.sendall(data[start : start + 10_000])
+            time.sleep(0.02)
+        assert read(connection).status == 200
+
+
+def test_slow_clients_do_not_keep_others_waiting(hasty: Served) -> None:
+    idle = [hasty.connect() for _ in range(200)]
+    for connection in idle:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-")
+    started = time.perf_counter()
+    assert hasty.get("/livez").status == 200
+    assert took(started) < 1
+    for connection in idle:
+        assert connection.recv(12) == b"HTTP/1.1 408"
+        connection.close()
