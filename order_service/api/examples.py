@@ -15,7 +15,7 @@ _ADDRESS = {
     "email": "ada@example.com",
 }
 
-ORDER = {
+ORDER: dict[str, Any] = {
     "userId": "ada",
     "currency": "EUR",
     "items": [

@@ -36,7 +36,11 @@ class ClientGone(Exception):
 
 
 class Exchange:
-    """A request and, once it is answered, the status. Header names are lower case, the last of equals counts."""
+    """A request and, once it is answered, the status.
+
+    Header names are lower case. ``body_read``: its last byte was read; ``late``: it never came, so that the connection
+    cannot be used again.
+    """
 
     __slots__ = (
         "body_read",

@@ -9,11 +9,12 @@ import re
 import secrets
 from typing import Any
 
+import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from order_service.api.refusals import HeadersTooLarge, MalformedRequest, RequestTimeout
 from order_service.core.errors import Refusal
-from order_service.problems import problem
+from order_service.problems import ServiceUnavailable, problem
 
 MAX_HEAD = 32 * 1024
 """Bytes of request line and headers."""
@@ -23,7 +24,10 @@ BODY_GRACE_S = 15.0
 """From the end of the headers to the end of the body, whoever reads it: longer than the application's own limit."""
 WRITE_TIMEOUT_S = 30.0
 """How long a client may leave an answer unread."""
+MAX_CONNECTIONS = 900
+"""Open at a time: below the usual limit of 1,024 open files, so that files for other uses remain."""
 
+_log = structlog.get_logger("order_service.api")
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
@@ -33,6 +37,7 @@ class LimitedProtocol(HttpToolsProtocol):
     head_timeout_s = HEAD_TIMEOUT_S
     body_grace_s = BODY_GRACE_S
     write_timeout_s = WRITE_TIMEOUT_S
+    max_connections = MAX_CONNECTIONS
 
     def connection_made(self, transport: Any) -> None:
         """A client has connected, and owes a request."""
@@ -42,6 +47,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._body_since: float | None = None
         self._stuck_since: float | None = None
+        if len(self.connections) > self.max_connections:
+            self.refuse(ServiceUnavailable("Too many connections are open; try again in a moment."))
 
     def data_received(self, data: bytes) -> None:
         """Bytes came in. A head that comes in pieces is counted while it is open."""
@@ -122,7 +129,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             return
         if not answering or not cycle.response_started:
-            self.transport.write(_bytes_of(refusal))
+            self.transport.write(_told(refusal))
         self.transport.close()
 
 
@@ -144,11 +151,14 @@ def _without_upgrade(data: bytes) -> bytes:
     return _UPGRADE.sub(b"\r\nx-ignored:", head) + (b"" if end < 0 else data[end:])
 
 
-def _bytes_of(refusal: Refusal) -> bytes:
+def _told(refusal: Refusal) -> bytes:
+    """The bytes of a refusal, and its line in the log."""
     correlation_id = secrets.token_hex(16)
+    _log.info("connection refused", status=refusal.status, code=refusal.code, correlation_id=correlation_id)
     body = problem(refusal, correlation_id)
     head = (
         b"content-type: application/problem+json\r\ncontent-length: %d\r\nx-correlation-id: %b\r\n"
-        b"cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n"
+        b"cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n"
     ) % (len(body), correlation_id.encode())
-    return STATUS_LINE[refusal.status] + head + body
+    retry = b"" if refusal.retry_after_s is None else b"retry-after: %d\r\n" % refusal.retry_after_s
+    return STATUS_LINE[refusal.status] + head + retry + b"\r\n" + body

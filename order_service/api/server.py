@@ -14,7 +14,7 @@ import uvicorn
 from msgspec import Struct
 
 from order_service.api.frame import Api
-from order_service.api.protocol import BODY_GRACE_S, HEAD_TIMEOUT_S, WRITE_TIMEOUT_S, LimitedProtocol
+from order_service.api.protocol import BODY_GRACE_S, HEAD_TIMEOUT_S, MAX_CONNECTIONS, WRITE_TIMEOUT_S, LimitedProtocol
 
 _TICKS_PER_SWEEP = 5
 """The server ticks ten times a second."""
@@ -22,12 +22,14 @@ _log = structlog.get_logger("order_service.api")
 
 
 class Limits(Struct, frozen=True):
-    """Seconds that a client, and the end of the process, may take."""
+    """What clients may take: seconds, unless said otherwise. The last two are about the end of the process."""
 
     head_timeout_s: float = HEAD_TIMEOUT_S
     body_grace_s: float = BODY_GRACE_S
     write_timeout_s: float = WRITE_TIMEOUT_S
     keep_alive_s: int = 30
+    connections: int = MAX_CONNECTIONS
+    """Open at a time; one more is told to come back later."""
     drain_s: float = 0.0
     """Between saying "not ready" and closing the door: what a load balancer needs to notice."""
     graceful_s: int = 15
@@ -121,6 +123,7 @@ def build(
             "head_timeout_s": limits.head_timeout_s,
             "body_grace_s": limits.body_grace_s,
             "write_timeout_s": limits.write_timeout_s,
+            "max_connections": limits.connections,
         },
     )
     config = uvicorn.Config(

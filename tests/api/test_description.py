@@ -87,12 +87,7 @@ def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
 
 def test_it_describes_exactly_what_is_served(described: dict[str, Any]) -> None:
     app = create_app(Recorder())
-    served = {
-        (method, route.path_format)
-        for route in app.routes
-        for method in route.methods  # type: ignore[union-attr]
-        if method != "OPTIONS"
-    }
+    served = {(method, route.path_format) for route in app.routes for method in route.methods if method != "OPTIONS"}
     told = {(method.upper(), path) for path, operations in described["paths"].items() for method in operations}
     assert told == served == {(operation.method, operation.path) for operation in OPERATIONS}
     assert set(re.findall(r"\{(\w+)\}", " ".join(described["paths"]))) == {"orderId", "userId", "callId", "code"}

@@ -17,7 +17,7 @@ from .corpus import ORDER, ORDERS
 from .recorder import Recorder
 from .wire import Served, closed, read
 
-HASTY = Limits(head_timeout_s=0.6, body_grace_s=1.5, write_timeout_s=0.6, keep_alive_s=1)
+HASTY = Limits(head_timeout_s=0.6, body_grace_s=1.5, write_timeout_s=0.6, keep_alive_s=1, connections=250)
 BODY_TIMEOUT_S = 0.6
 HEAD = f"POST {ORDERS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
@@ -196,3 +196,16 @@ def test_slow_clients_do_not_keep_others_waiting(hasty: Served) -> None:
     for connection in idle:
         assert connection.recv(12) == b"HTTP/1.1 408"
         connection.close()
+
+
+def test_one_connection_too_many_is_told_to_come_back(hasty: Served) -> None:
+    crowd = [hasty.connect() for _ in range(250)]
+    with hasty.connect() as connection:
+        answer = read(connection)
+        assert answer.problem() == (503, "service-unavailable")
+        assert (answer.headers["retry-after"], answer.headers["connection"]) == ("2", "close")
+    for connection in crowd:
+        connection.close()
+    started = time.perf_counter()
+    while hasty.get("/livez").status != 200:
+        assert took(started) < 5
