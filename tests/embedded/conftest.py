@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -23,9 +23,14 @@ def launch() -> Iterator[Launch]:
     """Start a launcher, if asked with something before the command (`setpriv ...`) or another environment."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(data_dir: Path, *before: str, env: dict[str, str] | None = None) -> Launched:
+    def start(
+        data_dir: Path,
+        *before: str,
+        env: dict[str, str] | None = None,
+        servers: Sequence[str] = ("postgres", "kafka"),
+    ) -> Launched:
         process = subprocess.Popen(
-            [*before, sys.executable, "-c", PROGRAM, str(data_dir)],
+            [*before, sys.executable, "-c", PROGRAM, str(data_dir), *servers],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -55,14 +60,22 @@ def data_dir() -> Iterator[Path]:
 def made_postgres() -> Iterator[Path]:
     """A data folder with a PostgreSQL that was made, started and stopped once."""
     with tempfile.TemporaryDirectory(prefix="order-service-test-", ignore_cleanup_errors=True) as folder:
-        with Postgres(Path(folder)):
+        with Postgres(Path(folder), durable=False):
             pass
         yield Path(folder)
 
 
 @pytest.fixture
 def server(made_postgres: Path, data_dir: Path) -> Iterator[Postgres]:
-    """A PostgreSQL of one test's own, as durable as in `make run`; on a copy, which is quicker than a new one."""
+    """A PostgreSQL of one test's own, on a copy of the data, which is quicker than making new data."""
+    shutil.copytree(made_postgres, data_dir, dirs_exist_ok=True)
+    with Postgres(data_dir, durable=False) as started:
+        yield started
+
+
+@pytest.fixture
+def durable_server(made_postgres: Path, data_dir: Path) -> Iterator[Postgres]:
+    """The same, as durable as in `make run`."""
     shutil.copytree(made_postgres, data_dir, dirs_exist_ok=True)
     with Postgres(data_dir) as started:
         yield started

@@ -1,4 +1,4 @@
-"""A launcher with both servers as a process of its own, so that a test can kill it."""
+"""A launcher and its servers as a process of its own, so that a test can kill it."""
 
 from __future__ import annotations
 
@@ -12,24 +12,29 @@ import psutil
 
 REPOSITORY = Path(__file__).parents[2]
 
-# Starts both servers, says what it started, and waits until it is told to stop.
+# Starts the servers it is asked for, says what it started, and waits until it is told to stop.
 PROGRAM = """
 import json, os, signal, sys
+from contextlib import ExitStack
 from pathlib import Path
 from order_service.embedded import Kafka, Postgres
 
 signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
-data_dir = Path(sys.argv[1])
-with Postgres(data_dir) as postgres, Kafka(data_dir, prepare_next_boot=False) as kafka:
-    print(json.dumps({"postgres": postgres.pid, "kafka": kafka.pid, "dsn": postgres.dsn(), "uid": os.getuid(),
-                      "bootstrap": kafka.bootstrap}), flush=True)
+data_dir, wanted = Path(sys.argv[1]), sys.argv[2:]
+facts = {"uid": os.getuid()}
+with ExitStack() as stack:
+    if "postgres" in wanted:
+        facts["dsn"] = stack.enter_context(Postgres(data_dir)).dsn()
+    if "kafka" in wanted:
+        facts["bootstrap"] = stack.enter_context(Kafka(data_dir, prepare_next_boot=False)).bootstrap
+    print(json.dumps(facts), flush=True)
     sys.stdin.readline()
 """
 
 
 @dataclass(frozen=True)
 class Launched:
-    """A launcher with its two servers, as a process of its own in a process group of its own."""
+    """A launcher with its servers, as a process of its own in a process group of its own."""
 
     process: subprocess.Popen[str]
     facts: dict[str, Any]

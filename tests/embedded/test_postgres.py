@@ -44,7 +44,6 @@ def test_a_new_server_has_the_database_orders_sorted_the_same_on_every_machine(s
     assert ask(server.dsn(), "SELECT current_database() || ' ' || current_user") == "orders orders"
     assert ask(server.dsn(), "SHOW server_encoding") == "UTF8"
     assert ask(server.dsn(), "SELECT 'Z' < 'a' AND 'z' < 'ä'") is True
-    assert ask(server.dsn(), "SHOW fsync") == "on"
 
 
 def test_it_listens_on_the_loopback_interface_only(server: Postgres) -> None:
@@ -58,12 +57,12 @@ def test_nobody_gets_in_without_the_password_and_only_we_can_read_it(server: Pos
     assert stat.S_IMODE((data_dir / "postgres" / "password").stat().st_mode) == 0o600
 
 
-def test_what_was_committed_survives_a_crash(server: Postgres) -> None:
-    dsn, before = server.dsn(), family(server.pid)
+def test_what_was_committed_survives_a_crash(durable_server: Postgres) -> None:
+    dsn, before = durable_server.dsn(), family(durable_server.pid)
     ask(dsn, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (7) RETURNING n")
-    server.kill()
+    durable_server.kill()
     assert [process.pid for process in before if is_alive(process)] == []
-    server.start()
+    durable_server.start()
     assert ask(dsn, "SELECT n FROM kept") == 7
 
 
@@ -98,9 +97,15 @@ def test_a_database_made_from_a_template_has_what_the_template_has(server: Postg
         ask(server.dsn("copy_one"), "SELECT 1")
 
 
+RISKS = ("fsync", "synchronous_commit", "full_page_writes", "autovacuum")
+
+
 def test_the_server_of_the_tests_trades_durability_for_speed(postgres: Postgres) -> None:
-    settings = ("fsync", "synchronous_commit", "full_page_writes", "autovacuum")
-    assert {name: ask(postgres.dsn("postgres"), f"SHOW {name}") for name in settings} == dict.fromkeys(settings, "off")
+    assert {name: ask(postgres.dsn("postgres"), f"SHOW {name}") for name in RISKS} == dict.fromkeys(RISKS, "off")
+
+
+def test_the_server_of_make_run_takes_no_such_risk(durable_server: Postgres) -> None:
+    assert {name: ask(durable_server.dsn(), f"SHOW {name}") for name in RISKS} == dict.fromkeys(RISKS, "on")
 
 
 def test_a_second_launcher_on_the_same_data_is_refused(server: Postgres, data_dir: Path) -> None:
@@ -155,7 +160,7 @@ def test_a_set_up_that_was_interrupted_is_done_again(data_dir: Path) -> None:
         Postgres(data_dir, progress=interrupt).start()
     (data_dir / "postgres" / "data.new").mkdir()
     (data_dir / "postgres" / "data.new" / "PG_VERSION").write_text("half")
-    with Postgres(data_dir) as server:
+    with Postgres(data_dir, durable=False) as server:
         assert ask(server.dsn(), "SELECT 1") == 1
 
 
@@ -200,7 +205,7 @@ def test_no_binaries_is_one_sentence(data_dir: Path, monkeypatch: pytest.MonkeyP
 def test_settings_of_the_surrounding_shell_change_nothing(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"PGPORT": "1", "PGDATA": "/nowhere", "PGUSER": "eve", "PGOPTIONS": "-c fsync=off"}.items():
         monkeypatch.setenv(name, value)
-    with Postgres(data_dir) as server:
+    with Postgres(data_dir, durable=False) as server:
         port = server.port
         assert ask(server.dsn("postgres"), "SELECT setting::int FROM pg_settings WHERE name = 'port'") == port
 
@@ -227,13 +232,13 @@ def test_root_without_namespaces_runs_it_as_nobody_even_below_a_closed_folder(
     monkeypatch.setattr(identity, "_namespace", lambda: None)
     closed = data_dir / "closed"
     closed.mkdir(mode=0o700)
-    with Postgres(closed) as server:
+    with Postgres(closed, durable=False) as server:
         assert psutil.Process(server.pid).uids().effective == 65534
         ask(server.dsn(), "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (7) RETURNING n")
         dsn = server.dsn()
     monkeypatch.undo()
     # The data now belongs to nobody: where namespaces come back, it is still nobody who can use it.
-    with Postgres(closed):
+    with Postgres(closed, durable=False):
         assert ask(dsn, "SELECT n FROM kept") == 7
 
 
