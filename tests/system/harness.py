@@ -90,9 +90,10 @@ class System:
         self.env = env
         self._processes: list[subprocess.Popen[bytes]] = []
         self.service: subprocess.Popen[bytes] | None = None
+        self.sandbox: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self._start_sandbox()
+        self.start_sandbox()
         return self
 
     def __exit__(
@@ -117,11 +118,19 @@ class System:
         self._processes.append(process)
         return process
 
-    def _start_sandbox(self) -> None:
-        port = ports.free_port()
+    def start_sandbox(self) -> None:
+        """Start the sandbox partners, on the address and the ledger they had before, if they had one."""
+        port = self.partners.rpartition(":")[2] or str(ports.free_port())
         self.partners = f"http://127.0.0.1:{port}"
-        self.spawn("-m", "order_service.sandbox", "--port", str(port), "--data", "sandbox", name="sandbox")
-        self.await_url(f"{self.partners}/health")
+        argv = ("-m", "order_service.sandbox", "--port", port, "--data", "sandbox")
+        self.sandbox = self.spawn(*argv, name="sandbox")
+        self.await_url(f"{self.partners}/health", self.sandbox)
+
+    def stop_sandbox(self, number: signal.Signals) -> None:
+        """End the sandbox by this signal."""
+        assert self.sandbox is not None
+        self.sandbox.send_signal(number)
+        self.sandbox.wait()
 
     def service_env(self, **more: str) -> dict[str, str]:
         """The settings of one service process."""

@@ -1,0 +1,77 @@
+"""What an engineer on call finds afterwards: one correlation id through everything, and nobody's secrets."""
+
+from __future__ import annotations
+
+import json
+
+from tests.system.harness import System, basket
+
+CANARIES = ("Canary Person", "9 Canary Street", "canary@example.com", "+4912345678", "tok_visa", "Canary note")
+
+
+def test_one_correlation_id_leads_from_the_request_to_history_logs_and_events(system: System) -> None:
+    order = system.place()
+    paid = system.call(
+        "POST",
+        f"/api/v1/orders/{order['id']}/payment",
+        {"paymentMethod": {"token": "tok_visa"}},
+        X_Correlation_Id="find-me-42",
+        Traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    )
+    assert paid.status == 200
+    assert paid.headers["X-Correlation-Id"] == "find-me-42"
+    history = system.call("GET", f"/api/v1/orders/{order['id']}/history").json["items"]
+    assert [row["correlationId"] for row in history][1:] == ["find-me-42", "find-me-42"]
+    sent = [event for event in system.events(4) if event.headers.get("ce_correlationid") == "find-me-42"]
+    assert [event.type for event in sent] == [
+        "order.status_changed",
+        "order.payment_successful",
+        "order.status_changed",
+    ]
+    assert {event.headers["traceparent"].split("-")[1] for event in sent} == {"0af7651916cd43dd8448eb211c80319c"}
+    logged = [line for line in _log(system) if line.get("correlation_id") == "find-me-42"]
+    assert {line["event"] for line in logged} == {"partner_call", "request"}
+    [call] = [line for line in logged if line["event"] == "partner_call"]
+    assert (call["kind"], call["answer"], call["order_id"]) == ("charge", "PaymentState", order["id"])
+
+
+def test_no_personal_data_and_no_token_in_logs_log_rows_and_events(system: System) -> None:
+    address = {
+        "name": "Canary Person",
+        "line1": "9 Canary Street",
+        "city": "Springfield",
+        "postalCode": "62701",
+        "country": "US",
+        "email": "canary@example.com",
+        "phone": "+4912345678",
+    }
+    body = basket(shippingAddress=address, billingAddress=address, notes="Canary note")
+    body["paymentMethod"] = {"token": "tok_visa"}
+    placed = system.call("POST", "/api/v1/orders", body)
+    assert placed.status == 201
+    order_id = placed.json["id"]
+    assert system.pay(order_id, token=None).status == 200
+    assert system.call("POST", "/api/v1/orders", body | {"quantity": "Canary note"}).status == 422
+    assert system.call("POST", f"/api/v1/orders/{order_id}/cancel").status == 200
+    system.await_order(order_id, status="refunded")
+    events = system.events(8)
+    written = b"".join(event.raw or b"" for event in events).decode()
+    written += (system.folder / "service.log").read_text()
+    written += str(system.rows("select snapshot, change, actor, reason from order_log"))
+    written += str(system.rows("select * from order_history"))
+    for canary in CANARIES:
+        assert canary not in written
+    assert "Canary Person" in str(system.rows("select document from order_contacts"))
+
+
+def test_every_log_line_is_one_json_object(system: System) -> None:
+    order = system.place()
+    system.pay(order["id"])
+    assert system.stop_service() == 0
+    lines = _log(system)
+    assert {line["event"] for line in lines} >= {"started", "request", "partner_call", "draining", "stopped"}
+    assert all({"time", "level", "event"} <= set(line) for line in lines)
+
+
+def _log(system: System) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (system.folder / "service.log").read_text().splitlines()]
