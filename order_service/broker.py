@@ -120,11 +120,18 @@ class Sender:
         self._producer.purge(in_queue=True, in_flight=True, blocking=False)
         self._stopped.set()
         self._thread.join()
-        self._producer.poll(0)
+        self._poll(0)
 
     def _serve(self) -> None:
         while not self._stopped.is_set():
-            self._producer.poll(_POLL_S)
+            self._poll(_POLL_S)
+
+    def _poll(self, seconds: float) -> None:
+        try:
+            self._producer.poll(seconds)
+        except KafkaException as error:
+            # The end of this producer, told once; what became of each record is told by the record.
+            log.warning("the producer has come to its end", error=error.args[0].str())
 
 
 async def ensure_topic(bootstrap: str, topic: str, *, create: bool = True) -> None:

@@ -1,0 +1,88 @@
+"""What a consumer sees of a topic."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from contextlib import closing
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+PATIENCE_S = 60.0
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """One record, with where it lies."""
+
+    key: str
+    headers: dict[str, str]
+    value: bytes
+    partition: int
+    offset: int
+
+    @property
+    def id(self) -> str:
+        """The event's id."""
+        return self.headers["ce_id"]
+
+    @property
+    def sequence(self) -> int:
+        """The event's number within its order."""
+        return int(self.headers["ce_sequence"])
+
+    @property
+    def body(self) -> Any:
+        """What the value says."""
+        return msgspec.json.decode(self.value)
+
+
+def topic_name() -> str:
+    """A topic that nobody else uses."""
+    return f"orders.events.{secrets.token_hex(4)}"
+
+
+def make_topic(bootstrap: str, name: str, **config: str) -> None:
+    """A topic with one partition and this configuration."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.create_topics([NewTopic(name, 1, config=config)])[name].result(30)
+
+
+def everything(bootstrap: str, name: str) -> list[Seen]:
+    """All records that lie in the topic at this moment, partition by partition."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": secrets.token_hex(6), "enable.auto.commit": False})
+    with closing(consumer):
+        partitions = [
+            TopicPartition(name, p, 0) for p in consumer.list_topics(name, timeout=PATIENCE_S).topics[name].partitions
+        ]
+        missing = sum(consumer.get_watermark_offsets(p, timeout=PATIENCE_S)[1] for p in partitions)
+        consumer.assign(partitions)
+        seen: list[Seen] = []
+        deadline = time.monotonic() + PATIENCE_S
+        while len(seen) < missing and time.monotonic() < deadline:
+            message = consumer.poll(0.1)
+            if message is not None and message.error() is None:
+                seen.append(_seen(message))
+    assert len(seen) == missing, "the topic could not be read to its end"
+    return sorted(seen, key=lambda r: (r.partition, r.offset))
+
+
+def _seen(message: Message) -> Seen:
+    headers = {name: value.decode() for name, value in message.headers() or []}
+    return Seen(message.key().decode(), headers, message.value(), message.partition(), message.offset())
+
+
+def sequences(records: list[Seen]) -> dict[str, list[int]]:
+    """The numbers of each order's events, in the order in which they lie in their partition."""
+    found: dict[str, list[int]] = {}
+    for record in records:
+        found.setdefault(record.key, []).append(record.sequence)
+    return found
+
+
+def first_seen(numbers: list[int]) -> list[int]:
+    """The numbers without their repeats."""
+    return list(dict.fromkeys(numbers))
