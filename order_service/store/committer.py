@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import asyncpg
@@ -226,23 +227,25 @@ class Committer:
             connection = await self._pool.acquire(timeout=_ACQUIRE_TIMEOUT_S)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise _NotSent(f"No connection to the database: {error or type(error).__name__}") from error
-        expected = False
+        in_order = False
         try:
             result = await work(connection)
-            expected = True
+            in_order = True
             return result
         except asyncpg.PostgresError as error:
             if (error.sqlstate or "").startswith(_CONNECTION_GONE):
                 raise OutcomeUnknown(str(error)) from error
-            expected = error.sqlstate in TRANSIENT or _data_is_at_fault(error)
+            in_order = error.sqlstate in TRANSIENT or _data_is_at_fault(error)
             raise
         except Exception as error:
             if _data_is_at_fault(error):
                 raise
             raise OutcomeUnknown(str(error) or type(error).__name__) from error
         finally:
-            if not expected:
-                connection.terminate()
+            if not in_order:
+                # A connection that was lost has left the pool by itself.
+                with suppress(asyncpg.InterfaceError):
+                    connection.terminate()
             await self._pool.release(connection)
 
 
