@@ -27,7 +27,7 @@ class Folder:
     """
 
     def __init__(self, data_dir: Path, name: str) -> None:
-        self.root = data_dir.expanduser().absolute() / name
+        self.root = data_dir.expanduser().resolve() / name
         self.data = self.root / "data"
         self.logs = self.root.parent / "logs"
         self._lock: int | None = None

@@ -53,7 +53,7 @@ def launch() -> Iterator[Launch]:
 def data_dir() -> Iterator[Path]:
     """An empty data folder, removed right after the test: pytest would keep each for three runs."""
     with tempfile.TemporaryDirectory(prefix="order-service-test-", ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+        yield Path(folder).resolve()
 
 
 @pytest.fixture(scope="session")

@@ -152,6 +152,15 @@ def test_the_note_of_a_crashed_server_whose_number_is_in_use_again_is_no_hindran
     assert ask(server.dsn(), "SELECT 1") == 1
 
 
+def test_data_reached_by_a_link_is_the_same_data(server: Postgres, data_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(data_dir)
+    with pytest.raises(LauncherError, match="Another launcher"):
+        Postgres(tmp_path / "link").start()
+    server.stop()
+    with Postgres(tmp_path / "link", durable=False) as again:
+        assert again.log == server.log
+
+
 def test_a_set_up_that_was_interrupted_is_done_again(data_dir: Path) -> None:
     def interrupt(_: str) -> None:
         raise KeyboardInterrupt
