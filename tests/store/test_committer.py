@@ -131,6 +131,11 @@ async def test_a_deadlock_is_tried_again(database: str) -> None:
             await transaction.rollback()
         assert (await cancelling).applied
         assert await s.value("select count(*) from order_log") == 3
+        counted = "select deadlocks from pg_stat_database where datname = current_database()"
+        async with asyncio.timeout(60):
+            while not await s.value(counted):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert await s.value(counted) == 1
 
 
 async def until_blocked(s: Store) -> None:
