@@ -164,6 +164,16 @@ def test_a_head_beyond_32_kib_is_431(hasty: Served, size: int) -> None:
         assert answer.problem() == (431, "headers-too-large")
 
 
+def test_a_head_beyond_32_kib_is_refused_before_it_ends(hasty: Served) -> None:
+    with hasty.connect() as connection:
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: ")
+        for _ in range(5):
+            time.sleep(0.02)
+            connection.sendall(b"a" * 7_000)
+        assert read(connection).problem() == (431, "headers-too-large")
+        assert closed(connection)
+
+
 def test_many_small_headers_count_as_one_head(hasty: Served) -> None:
     data = b"GET /livez HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: %d\r\n" % (n, n) for n in range(4_000)) + b"\r\n"
     assert hasty.raw(data).problem() == (431, "headers-too-large")
