@@ -12,7 +12,7 @@ from order_service.core.decide import decide
 from order_service.core.errors import Refusal
 from order_service.core.lifecycle import Status, Stock
 from order_service.core.messages import Answered, Decision, Message, Tick
-from order_service.core.model import OPEN_ATTEMPT, UNDER_VOID, Policy, State
+from order_service.core.model import OPEN_ATTEMPT, UNDER_VOID, Attempt, Policy, State
 
 from . import partners
 from .facets import check_facets, lawful
@@ -148,7 +148,7 @@ class Rules:
         hold = str(order.newest_reservation.status)
         waits = not waits_for_stock(order) or hold in ("reserving", "releasing")
         must(waits, "an attempt waits for stock that nobody asks for")
-        _check_open_attempt(state)
+        _check_owed(state)
         self.met["facets", *here] += 1
         for attempt in order.payment.attempts:
             self.met["attempt", str(attempt.status)] += 1
@@ -184,21 +184,52 @@ class Rules:
                 must(move.at >= at or not decide(state, move.message, move.at, self.policy).writes, "before its time")
 
 
-def _check_open_attempt(state: State) -> None:
-    """An open attempt is charged or read while its order waits for it, and voided where nobody does."""
+_ASKED = {
+    "reserving": {CallKind.RESERVE},
+    "releasing": {CallKind.RELEASE},
+    "committing": {CallKind.COMMIT},
+    "requested": {CallKind.REFUND},
+    "pending": {CallKind.READ_REFUND},
+}
+"""What is under way with a reservation or a refund, and the call that is owed for it; for any other, none is."""
+
+
+def _check_owed(state: State) -> None:
+    """Whatever is under way is asked for, by exactly one call, and nothing else is."""
     order = state.order
-    kinds = {c.kind for c in state.calls}
+    about: dict[str, set[CallKind]] = {}
+    for call in state.calls:
+        if call.kind not in (CallKind.CLEAR_CART, CallKind.CHECK_PAYMENT, CallKind.LATE_CHECK):
+            about.setdefault(call.subject, set()).add(call.kind)
+    for name, status in (
+        *((r.reservation_id, str(r.status)) for r in order.reservations),
+        *((r.reference, str(r.status)) for r in order.refunds),
+    ):
+        must(about.pop(name, set()) == _ASKED.get(status, set()), f"{name} is {status}, and another call is owed")
     for attempt in order.payment.attempts:
-        if attempt.status not in OPEN_ATTEMPT:
-            continue
-        must(order.status in (Status.PAYMENT_PENDING, Status.CANCELLED), "an open attempt of a settled order")
-        if attempt.status in UNDER_VOID:
-            must(kinds & {CallKind.VOID, CallKind.READ_PAYMENT}, "a void that nobody asks for")
-            must(CallKind.CHARGE not in kinds, "a void that does not end the charge")
+        asked = about.pop(attempt.reference, set())
+        if attempt.status in OPEN_ATTEMPT:
+            _check_open_attempt(state, attempt, asked)
         else:
-            must(order.status is Status.PAYMENT_PENDING, "an attempt of a cancelled order that is not voided")
-            owed = {CallKind.CHARGE, CallKind.READ_PAYMENT, CallKind.CHECK_PAYMENT}
-            must(kinds & owed, "an open attempt that nobody asks about")
+            must(not asked, f"an attempt is {attempt.status}, and {asked} is owed")
+    must(not about, f"{about} is owed for nothing")
+
+
+def _check_open_attempt(state: State, attempt: Attempt, asked: set[CallKind]) -> None:
+    """An open attempt is charged or read while its order waits for it, and voided where nobody does."""
+    status = state.order.status
+    if attempt.status in UNDER_VOID:
+        must(status in (Status.PAYMENT_PENDING, Status.CANCELLED), "an open attempt of a settled order")
+        must(asked in ({CallKind.VOID}, {CallKind.READ_PAYMENT}), "a void that nobody asks for")
+        return
+    must(status is Status.PAYMENT_PENDING, "an open attempt that nobody waits for is not voided")
+    waits = any(c.kind is CallKind.CHECK_PAYMENT for c in state.calls)
+    if attempt.status == "pending":
+        must(asked == (set() if waits else {CallKind.CHARGE}), "a charge goes out when the closed ones are read")
+    elif attempt.status == "unknown":
+        must(asked in ({CallKind.CHARGE}, {CallKind.READ_PAYMENT}), "an unknown charge that nobody asks about")
+    else:
+        must(asked == {CallKind.READ_PAYMENT}, "what is not final is read on")
 
 
 def violated(error: AssertionError) -> Violation:

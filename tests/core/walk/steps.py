@@ -132,6 +132,8 @@ def _check_calls(before: State, decision: Decision) -> None:
         kind = kinds[closing.call_id].kind
         must(closing.end is not End.PARKED or kind not in _NEVER_PARKED, f"a parked {kind}")
         must(closing.end is not End.DROPPED or kind in _DROPPED, f"a {kind} was dropped")
+    heard = decision.answered
+    must(heard is None or any(c.call_id == heard for c in decision.closings), "an answer that leads to nothing")
     lost = known - open_now - {c.call_id for c in decision.closings}
     must(not lost, "an open call vanished")
     for call in decision.calls:

@@ -145,12 +145,13 @@ class Pairs:
                     yield name, self.number(order, after, name), 0
         if self.rules.bound.odd:
             for call in self.rules.owed[order]:
-                if call.kind is CallKind.COMMIT and letter(truth.stock, call.number) == HELD:
+                if call.kind is CallKind.COMMIT and not call.parked and letter(truth.stock, call.number) == HELD:
                     lost = _with(truth, 0, call.number, LOST)
                     name = f"r{call.number} is lost"
                     yield name, self.number(order, lost, name), 1
                 # Nobody looks later than a day after: only until then can a late capture be made good.
-                if call.kind is CallKind.LATE_CHECK and letter(truth.payments, call.number) == "d":
+                still = call.kind is CallKind.LATE_CHECK and not call.parked
+                if still and letter(truth.payments, call.number) == "d":
                     late = _with(truth, 1, call.number, TAKEN[1])
                     name = f"p{call.number} is captured late"
                     yield name, self.number(order, late, name), 1
