@@ -69,13 +69,13 @@ class Dev:
 
     def _start(self) -> None:
         self._data.mkdir(parents=True, exist_ok=True)
-        self._stack.callback(self._endpoints_file.unlink, missing_ok=True)
         self._urls["database"] = self._settings.database_url or self._start_postgres()
         self._urls["kafka"] = self._settings.kafka_bootstrap_servers or self._start_kafka()
         self._start_partners()
         self._say("Bringing the database's schema up to date.")
         asyncio.run(migrate(self._urls["database"]))
         self._stack.callback(self._stop_service)
+        self._stack.callback(self._forget_endpoints)
         self._start_service()
         self._announce()
 
@@ -152,6 +152,11 @@ class Dev:
     def _stop_service(self) -> None:
         if self._service is not None:
             self._service.stop([(signal.SIGTERM, DRAIN_S)])
+
+    def _forget_endpoints(self) -> None:
+        """Only what this launcher wrote: a second one on the same data must not take the first one's away."""
+        if "api" in self._urls:
+            self._endpoints_file.unlink(missing_ok=True)
 
     @property
     def _endpoints_file(self) -> Path:

@@ -177,6 +177,17 @@ def test_a_killed_launcher_leaves_no_process_and_the_next_start_finishes_the_ord
         assert answer.read().count(b'"charge"') == 1
 
 
+def test_a_second_launcher_on_the_same_data_is_refused_and_disturbs_nothing(dev: Dev) -> None:
+    dev.start()
+    known = (dev.data / "endpoints.json").read_text()
+    second = dev.command("dev", ORDER_SERVICE_PORT=str(ports.free_port()))
+    assert second.returncode == 1
+    assert second.stderr.startswith("order-service: ")
+    assert second.stderr.count("\n") == 1
+    assert (dev.data / "endpoints.json").read_text() == known
+    assert dev.call("GET", "/health")["status"] == "healthy"
+
+
 def test_a_killed_service_is_started_again(dev: Dev) -> None:
     process = dev.start()
     first = dev.pids()["service"]
