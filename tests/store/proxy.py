@@ -19,6 +19,7 @@ class Proxy:
         self._fault: Fault | None = None
         self._server: asyncio.Server | None = None
         self._links: set[asyncio.Task[None]] = set()
+        self._for_good = False
         self._port = 0
         self.faults = 0
 
@@ -28,9 +29,9 @@ class Proxy:
         user = self._target.netloc.rpartition("@")[0]
         return self._target._replace(netloc=f"{user}@127.0.0.1:{self._port}").geturl()
 
-    def lose(self, what: Fault) -> None:
-        """Cut the connection in place of forwarding the next statement, or the next answer."""
-        self._fault = what
+    def lose(self, what: Fault, *, for_good: bool = False) -> None:
+        """Cut the connection in place of forwarding the next statement, or the next answer; then stay away."""
+        self._fault, self._for_good = what, for_good
 
     async def start(self) -> None:
         """Listen, on a free port at first and on the same one later."""
@@ -65,6 +66,9 @@ class Proxy:
                 if self._fault == what:
                     self._fault = None
                     self.faults += 1
+                    if self._for_good:
+                        assert self._server is not None
+                        self._server.close()
                     return
                 sink.write(data)
                 await sink.drain()
