@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from order_service.config import Settings
+from order_service import keys
+from order_service.terminal import Json, fail, settings
 
 app = typer.Typer(
     help="Order management and checkout: PostgreSQL as the truth, Kafka for events, every partner call in writing.",
@@ -17,29 +16,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+app.add_typer(keys.app, name="keys")
 ONLY = ("api", "worker", "relay")
 
 
 def main() -> None:
     """Run the command line; exit code 0 only on success, one plain sentence on stderr otherwise."""
     app()
-
-
-def fail(sentence: object) -> NoReturn:
-    """Say what is wrong in one sentence and end with exit code 1."""
-    print(f"order-service: {sentence}", file=sys.stderr)
-    raise SystemExit(1)
-
-
-def settings(**overrides: object) -> Settings:
-    """The settings of the environment, or one sentence about what is wrong with them."""
-    from order_service.config import BadSettings, load_settings
-
-    try:
-        return load_settings(**overrides)
-    except BadSettings as error:
-        fail(error)
 
 
 @app.command()

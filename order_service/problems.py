@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -54,6 +55,42 @@ class RequestInFlight(Refusal):
 
     def __init__(self) -> None:
         super().__init__("The same request is being worked on; repeat it in a moment to get its answer.")
+
+
+class MissingScope(Refusal):
+    """The caller is known, but may not do this."""
+
+    code = "missing-scope"
+    title = "Missing scope"
+    status = 403
+
+    def __init__(self, scopes: Iterable[str], what: str = "This") -> None:
+        super().__init__(f"{what} needs the scope {' or '.join(sorted(scopes))}.")
+
+
+class CartChanged(Refusal):
+    """What a customer orders is not what the cart holds; nothing was written."""
+
+    code = "cart-changed"
+    title = "Cart changed"
+
+    def __init__(self, changed: list[str]) -> None:
+        super().__init__(
+            f"The cart says otherwise about {', '.join(changed)}; nothing was ordered. Read the cart again.",
+            changed=changed,
+        )
+
+
+class CartUnavailable(Refusal):
+    """The cart cannot be asked what a customer may order, so nothing was written."""
+
+    code = "cart-unavailable"
+    title = "Cart unavailable"
+    status = 503
+    retry_after_s = 2
+
+    def __init__(self) -> None:
+        super().__init__("The cart does not answer; nothing was ordered. Try again in a moment.")
 
 
 class InventoryUnavailable(Refusal):

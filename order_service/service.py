@@ -17,8 +17,9 @@ import structlog
 from msgspec.structs import replace
 
 from order_service.clock import new_order_id, new_order_number, seconds_until
-from order_service.core.answers import Shortage, Unanswered
-from order_service.core.errors import OutOfStock
+from order_service.core.answers import Lied, Shortage, Unanswered
+from order_service.core.cart import changed
+from order_service.core.errors import OutOfStock, Refusal
 from order_service.core.lifecycle import Status
 from order_service.core.messages import Asked, Command, GiveUpCall, PlaceOrder, RetryCall
 from order_service.core.outcome import Outcome, outcome
@@ -26,8 +27,11 @@ from order_service.core.requests import AvailabilityRequest, StockItem
 from order_service.engine import Engine, Frame, KeyTaken, Waiter, location_of, render
 from order_service.partners.door import Partners
 from order_service.problems import (
+    CartChanged,
+    CartUnavailable,
     InventoryUnavailable,
     KeyReused,
+    MissingScope,
     OrderNotFound,
     RequestInFlight,
     ServiceUnavailable,
@@ -95,10 +99,21 @@ class OrderService:
     async def place(self, ask: Ask, message: PlaceOrder) -> Reply:
         """1 availability, read only; 2 the order is written and its stock asked for; 3 the answer, or 202."""
         deadline = time.monotonic() + self._deadline_s
+        if not _may_see(ask.principal, message.user_id):
+            raise MissingScope(("service", "staff"), "An order for another user")
         remembered = await self._remembered(ask)
         if remembered is not None:
             return remembered
-        await self._check_availability(ask, message, deadline)
+        try:
+            if ask.principal.scope == "customer":
+                await self._check_cart(ask, message, deadline)
+            await self._check_availability(ask, message, deadline)
+        except Refusal:
+            # A twin with the same key may have emptied the cart and taken the last pieces meanwhile.
+            remembered = await self._remembered(ask)
+            if remembered is None:
+                raise
+            return remembered
         message = replace(message, order_id=new_order_id(self._engine.clock.now()), order_number=new_order_number())
         binding = self._binding(ask, deadline)
         waiter = Waiter(Asked("place"), binding, ask.correlation_id)
@@ -112,6 +127,7 @@ class OrderService:
     async def command(self, ask: Ask, order_id: str, message: Command) -> Reply:
         """Apply a command and wait for what decides its answer, up to the deadline."""
         deadline = time.monotonic() + self._deadline_s
+        hint = await self._own(ask.principal, order_id)
         remembered = await self._remembered(ask)
         if remembered is not None:
             return remembered
@@ -122,7 +138,7 @@ class OrderService:
         waiter = Waiter(Asked("done"), binding, ask.correlation_id)
         try:
             applied = await self._engine.apply(
-                order_id, message, _frame(ask), key=binding, if_match=ask.if_match, waiter=waiter
+                order_id, message, _frame(ask), key=binding, if_match=ask.if_match, hint=hint, waiter=waiter
             )
         except KeyTaken:
             return await self._after_key_taken(ask)
@@ -132,6 +148,27 @@ class OrderService:
             result = outcome(asked, applied.loaded.state.order)
             return _render(result, applied.loaded, ask, asked)
         return await self._answer(ask, applied.loaded, waiter, deadline)
+
+    async def _own(self, principal: Principal, order_id: str) -> Loaded | None:
+        """A customer's own order, looked at before anything that could tell another's from an absent one."""
+        if principal.scope != "customer":
+            return None
+        loaded = await self._engine.load(order_id)
+        if not _may_see(principal, loaded.state.order.user_id):
+            raise OrderNotFound
+        return loaded
+
+    async def _check_cart(self, ask: Ask, message: PlaceOrder, deadline: float) -> None:
+        """A customer orders what its cart holds, and sets no price."""
+        answer = await self._partners.cart.get(
+            message.user_id, deadline_s=seconds_until(deadline), correlation_id=ask.correlation_id
+        )
+        if isinstance(answer, Unanswered | Lied):
+            log.warning("cart_unanswered", reason=str(answer), correlation_id=ask.correlation_id)
+            raise CartUnavailable
+        differing = changed(message, answer)
+        if differing:
+            raise CartChanged(differing)
 
     async def _check_availability(self, ask: Ask, message: PlaceOrder, deadline: float) -> None:
         need: dict[str, int] = {}

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -27,6 +27,9 @@ from order_service.store.reads import clock as database_time
 from order_service.telemetry import configure_logging
 from order_service.workers import is_child, run_workers
 
+if TYPE_CHECKING:
+    from order_service.api.auth import Mode
+
 log = structlog.get_logger("service")
 
 DRAIN_CALLS_S = 8.0
@@ -45,6 +48,7 @@ class Running:
         self._parts = parts
         self._stack = AsyncExitStack()
         self.orders: OrderService | None = None
+        self.pool: Any = None
 
     async def __aenter__(self) -> Running:
         try:
@@ -70,6 +74,7 @@ class Running:
         except DATABASE_AWAY as fault:
             raise CannotStart(f"The database does not answer: {fault or type(fault).__name__}.") from None
         self._stack.push_async_callback(pool.close)
+        self.pool = pool
         if {"api", "worker"} & set(self._parts):
             await self._start_engine(pool)
         if "relay" in self._parts:
@@ -107,6 +112,13 @@ class Running:
             engine, pool, partners, self._health(pool), request_deadline_s=settings.request_deadline
         )
         self.orders.ready = True
+
+    async def callers(self) -> Mode:
+        """Who finds out who calls; ``off``: nobody does."""
+        from order_service.auth.api_keys import ApiKeys
+        from order_service.auth.callers import Callers
+
+        return "off" if self._settings.auth == "off" else Callers(ApiKeys(self.pool), None)
 
     async def _start_relay(self) -> None:
         from order_service.relay import Relay
@@ -160,7 +172,7 @@ def run_service(settings: Settings, parts: tuple[str, ...]) -> None:
 
 async def _run(settings: Settings, parts: tuple[str, ...]) -> None:
     async with Running(settings, parts) as running:
-        log.info("started", parts=list(parts), host=settings.host, port=settings.port)
+        log.info("started", parts=list(parts), host=settings.host, port=settings.port, auth=settings.auth)
         if "api" in parts:
             await _run_api(settings, running)
         else:
@@ -180,7 +192,8 @@ async def _run_api(settings: Settings, running: Running) -> None:
         orders.ready = False
 
     door = listen(settings.host, settings.port, shared=is_child())
-    await serve(create_app(orders), host=settings.host, port=settings.port, draining=draining, sockets=[door])
+    app = create_app(orders, auth=await running.callers())
+    await serve(app, host=settings.host, port=settings.port, draining=draining, sockets=[door])
 
 
 def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, Protocol
 
 from order_service.api.exchange import Exchange
-from order_service.api.refusals import Forbidden
+from order_service.problems import MissingScope
 from order_service.requests import Principal
 
 Scopes = frozenset[str]
@@ -48,4 +48,4 @@ def authenticator(mode: Mode) -> Authenticator:
 def permit(principal: Principal, scopes: Scopes) -> None:
     """Refuse a caller whose scope the route does not serve."""
     if principal.scope not in scopes:
-        raise Forbidden(scopes)
+        raise MissingScope(scopes)

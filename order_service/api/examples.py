@@ -69,6 +69,7 @@ _EXTRA: dict[str, dict[str, Any]] = {
     "payment-declined": {"declineCode": "card_declined", "attempt": 1},
     "refund-exceeds-captured": {"refundable": 0},
     "stale-version": {"version": 4},
+    "cart-changed": {"changed": ["items", "tax"]},
     "method-not-allowed": {"allowed": ["GET", "HEAD", "OPTIONS"]},
     "unhealthy": {"checks": {"database": {"status": "down", "detail": "no answer"}}},
 }

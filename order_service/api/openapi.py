@@ -45,6 +45,7 @@ class Problem(Struct, rename="camel", omit_defaults=True):
     order_id: str | None = None
     order_status: Status | None = None
     allowed: list[str] = []
+    changed: list[str] = []
     decline_code: str | None = None
     attempt: int = 0
     refundable: int = 0
@@ -105,7 +106,12 @@ def document() -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in ("orders", "operations", "documentation")],
         "paths": paths,
-        "components": {"schemas": _components(), "parameters": _PARAMETERS, "headers": _HEADERS},
+        "components": {
+            "schemas": _components(),
+            "parameters": _PARAMETERS,
+            "headers": _HEADERS,
+            "securitySchemes": _SECURITY,
+        },
     }
 
 
@@ -146,7 +152,10 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in _parameters(operation)],
         "responses": _responses(operation),
+        "security": [{name: []} for name in _SECURITY] if operation.scopes else [],
     }
+    if operation.scopes:
+        described["x-scopes"] = sorted(operation.scopes)
     if operation.description:
         described["description"] = operation.description
     if operation.body is not None:
@@ -203,6 +212,8 @@ def _problem(status: int, codes: list[str]) -> dict[str, Any]:
     headers = ["XCorrelationId"]
     if status in (409, 503):
         headers += ["RetryAfter"]
+    if status == 401:
+        headers += ["WWWAuthenticate"]
     if status == 405:
         headers += ["Allow"]
     return {
@@ -241,6 +252,7 @@ _HEADER_NAMES = {
     "RetryAfter": "Retry-After",
     "IdempotentReplayed": "Idempotent-Replayed",
     "Allow": "Allow",
+    "WWWAuthenticate": "WWW-Authenticate",
 }
 
 _HEADERS: dict[str, Any] = {
@@ -256,6 +268,27 @@ _HEADERS: dict[str, Any] = {
         "schema": {"type": "string", "const": "true"},
     },
     "Allow": {"description": "The methods of this path.", "schema": {"type": "string"}},
+    "WWWAuthenticate": {
+        "description": "How to say who you are.",
+        "schema": {"type": "string", "const": "Bearer"},
+    },
+}
+
+_SECURITY: dict[str, Any] = {
+    "apiKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "osk_...",
+        "description": "An API key, made by `order-service keys create`. Each operation lists in `x-scopes` whom it "
+        "serves: a customer (its own orders only; another's is answered like an absent one), a service, staff.",
+    },
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A JSON Web Token of the issuer that the operator trusts: `sub` is the user, `scope` or "
+        "`scopes` has customer, service or staff.",
+    },
 }
 
 

@@ -21,7 +21,7 @@ Reply = Literal["Order", "OrderList", "History", "Health", "Alive", "OpenApi", "
 
 EDGE = ("malformed-request", "not-found", "method-not-allowed", "headers-too-large", "internal-error")
 """Problems that any request may meet."""
-_CALLER = ("unauthorized", "forbidden")
+_CALLER = ("unauthorized", "missing-scope")
 _READ = ("service-unavailable", "validation-failed", *_CALLER)
 _BODY = ("malformed-json", "request-timeout", "body-too-large", "unsupported-media-type", "validation-failed")
 _KEY = ("invalid-idempotency-key", "idempotency-key-reused", "request-in-flight")
@@ -55,8 +55,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "Order",
         {201: "The order; its stock is reserved.", 202: "The order; its stock is still being reserved."},
         "Availability is asked first; if goods are missing, nothing is written. The stock is then reserved for the "
-        "order, and the ordered goods are taken out of the cart.",
-        ("out-of-stock", "inventory-unavailable", *_WRITE),
+        "order, and the ordered goods are taken out of the cart. A customer orders for its own user only, and exactly "
+        "what its cart holds: items, prices, tax, discount and currency, without shippingCost.",
+        ("cart-changed", "cart-unavailable", "out-of-stock", "inventory-unavailable", *_WRITE),
         ANYONE,
         bodies.CreateOrder,
     ),
@@ -77,7 +78,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "List the orders of a user",
         "OrderList",
         {200: "A page of orders, newest first."},
-        problems=_READ,
+        problems=("order-not-found", *_READ),
         scopes=ANYONE,
     ),
     Operation(

@@ -151,17 +151,6 @@ class Unauthorized(Refusal):
         super().__init__("Send valid credentials with this request.")
 
 
-class Forbidden(Refusal):
-    """The caller is known, but may not do this."""
-
-    code = "forbidden"
-    title = "Forbidden"
-    status = 403
-
-    def __init__(self, scopes: frozenset[str]) -> None:
-        super().__init__(f"This needs the scope {' or '.join(sorted(scopes))}.")
-
-
 class NotReady(Refusal):
     """The service starts, or drains before it stops."""
 

@@ -64,7 +64,7 @@ def test_every_operation_serves_its_scopes_and_no_other(
         guarded_orders.reset()
         answered = ask(guarded, operation, header)
         if operation.scopes and principal.scope not in operation.scopes:
-            assert answered == (403, "forbidden")
+            assert answered == (403, "missing-scope")
             assert guarded_orders.asked == []
         else:
             assert answered[0] == 200
