@@ -15,6 +15,7 @@ from typing import Any
 import asyncpg
 import structlog
 
+from order_service import metrics
 from order_service.core.answers import Answer, CallKind, Unanswered
 from order_service.core.errors import Refusal
 from order_service.core.messages import Answered, Tick
@@ -78,6 +79,10 @@ class Dispatcher:
         answer = await self._exchange(call, started)
         if answer is None:
             return
+        took_s = time.monotonic() - started
+        partner = partner_of(call.kind)
+        metrics.CALL_SECONDS.labels(partner, call.kind).observe(took_s)
+        metrics.CALL_ANSWERS.labels(partner, call.kind, type(answer).__name__).inc()
         log.info(
             "partner_call",
             kind=call.kind,
@@ -86,7 +91,7 @@ class Dispatcher:
             attempt=call.attempts,
             answer=type(answer).__name__,
             reason=answer.reason if isinstance(answer, Unanswered) else None,
-            duration_ms=round((time.monotonic() - started) * 1000, 1),
+            duration_ms=round(took_s * 1000, 1),
             correlation_id=call.correlation_id,
         )
         await self._apply(call, answer, started)

@@ -18,9 +18,10 @@ import structlog
 from msgspec import Struct
 from msgspec.structs import replace
 
+from order_service import metrics
 from order_service.clock import DatabaseClock, new_order_number
 from order_service.core.decide import decide
-from order_service.core.messages import Asked, Decision, Message, PlaceOrder
+from order_service.core.messages import Asked, Decision, End, Message, PlaceOrder
 from order_service.core.model import Policy
 from order_service.core.outcome import Outcome, outcome
 from order_service.problems import Conflict, OrderNotFound, StaleVersion, problem
@@ -216,8 +217,10 @@ class Engine:
         sent = time.monotonic()
         done = await self._committer.commit(entry)
         self.clock.observe(done.at, sent, time.monotonic())
+        metrics.VERDICTS.labels(done.verdict).inc()
         if not done.applied:
             return done
+        _count(base, decision)
         if waiter is not None:
             self._waiters[order_id].append(waiter)
         for who, reply in settled:
@@ -308,3 +311,15 @@ class Engine:
             waiting.remove(waiter)
         if not waiting:
             del self._waiters[order_id]
+
+
+def _count(base: Loaded | None, decision: Decision) -> None:
+    order = decision.state.order
+    if base is None or base.state.order.status is not order.status:
+        metrics.STATUS_CHANGES.labels(order.status).inc()
+        if order.cancellation is not None and order.cancellation.code == "expired" and order.status == "cancelled":
+            metrics.EXPIRED.inc()
+    for closing in decision.closings:
+        if closing.end is End.PARKED and base is not None:
+            kinds = [call.kind for call in base.state.calls if call.call_id == closing.call_id]
+            metrics.PARKED.labels(kinds[0] if kinds else "unknown").inc()

@@ -28,6 +28,7 @@ from msgspec import Struct
 
 from order_service.broker import REFUSED_FOR_GOOD, Delivery, Sender, ensure_topic
 from order_service.events import Record, records
+from order_service.metrics import EVENTS
 from order_service.store.pool import connect
 from order_service.store.reader import LogBroken, LogReader, LogRow, NotOwner
 
@@ -188,6 +189,7 @@ class Relay:
         await self._settled(delivery)
         done = delivery.contiguous
         self.published += done
+        EVENTS.inc(done)
         if done == len(out):
             await reader.advance(rows[-1].cursor)
             return

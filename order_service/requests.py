@@ -82,6 +82,10 @@ class Orders(Protocol):
         """``{"database": {...}, "kafka": {...}, ...}``; each check has ``status`` up or down, and a detail."""
         ...
 
+    async def metrics(self) -> bytes:
+        """The exposition text for Prometheus."""
+        ...
+
     @property
     def ready(self) -> bool:
         """Whether new requests are welcome: false before the start is complete and while the service drains."""

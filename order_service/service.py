@@ -25,6 +25,8 @@ from order_service.core.messages import Asked, Command, GiveUpCall, PlaceOrder, 
 from order_service.core.outcome import Outcome, outcome
 from order_service.core.requests import AvailabilityRequest, StockItem
 from order_service.engine import Engine, Frame, KeyTaken, Waiter, location_of, render
+from order_service.health import Health
+from order_service.metrics import Gauges
 from order_service.partners.door import Partners
 from order_service.problems import (
     CartChanged,
@@ -82,7 +84,8 @@ class OrderService:
         engine: Engine,
         pool: asyncpg.Pool,
         partners: Partners,
-        health: Any,
+        health: Health,
+        gauges: Gauges,
         *,
         request_deadline_s: float,
     ) -> None:
@@ -90,6 +93,7 @@ class OrderService:
         self._pool = pool
         self._partners = partners
         self._health = health
+        self._gauges = gauges
         self._deadline_s = request_deadline_s
         self.ready = False
 
@@ -296,8 +300,11 @@ class OrderService:
 
     async def health(self) -> dict[str, Any]:
         """Each part the service stands on, up or down."""
-        checks: dict[str, Any] = await self._health()
-        return checks
+        return await self._health()
+
+    async def metrics(self) -> bytes:
+        """What Prometheus scrapes."""
+        return await self._gauges.render()
 
 
 def _may_see(principal: Principal, user_id: str) -> bool:

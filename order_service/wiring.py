@@ -16,6 +16,7 @@ from order_service.config import Settings
 from order_service.dispatch import Dispatcher, Worker
 from order_service.engine import Engine
 from order_service.health import Health, broker_check, database_check, reachable_check
+from order_service.metrics import COMMIT_ENTRIES, Gauges
 from order_service.parent import die_with_parent
 from order_service.partners.door import open_partners
 from order_service.service import DATABASE_AWAY, OrderService
@@ -91,7 +92,7 @@ class Running:
             inventory_url=settings.inventory_url, cart_url=settings.cart_url, payment_url=settings.payment_url
         )
         self._stack.push_async_callback(partners.close)
-        loader, committer = Loader(pool), Committer(pool)
+        loader, committer = Loader(pool), Committer(pool, observe=COMMIT_ENTRIES.observe)
         self._stack.push_async_callback(committer.close)
         dispatcher = Dispatcher(partners, timeout_s=settings.partner_timeout, lease_s=settings.lease)
         engine = Engine(
@@ -109,7 +110,7 @@ class Running:
             worker.start()
             self._stack.push_async_callback(worker.stop)
         self.orders = OrderService(
-            engine, pool, partners, self._health(pool), request_deadline_s=settings.request_deadline
+            engine, pool, partners, self._health(pool), Gauges(pool), request_deadline_s=settings.request_deadline
         )
         self.orders.ready = True
 

@@ -38,6 +38,7 @@ def create_app(
         "health": status.health,
         "livez": status.livez,
         "readyz": status.readyz,
+        "metrics": status.metrics,
         "openapi": docs.openapi,
         "docs": docs.docs,
         "errorDocs": docs.error,

@@ -12,6 +12,7 @@ from litestar import Litestar
 from litestar.exceptions import HTTPException
 from litestar.types import HTTPScope, Message, Scope, Send
 
+from order_service import metrics
 from order_service.api.answers import of_refusal
 from order_service.api.exchange import BODY_TIMEOUT_S, ClientGone, Exchange
 from order_service.api.refusals import InternalError, MalformedRequest, MethodNotAllowed, NotFound
@@ -141,12 +142,17 @@ async def _answer_cancelled(exchange: Exchange, send: Send) -> None:
 
 def _tell(exchange: Exchange) -> None:
     principal = exchange.principal
+    took_s = time.perf_counter() - exchange.started
+    route = exchange.route or "none"
+    metrics.REQUESTS.labels(exchange.method if exchange.route else "any", route, exchange.status).inc()
+    if exchange.route:
+        metrics.REQUEST_SECONDS.labels(exchange.method, route).observe(took_s)
     _log.info(
         "request",
         method=exchange.method,
         route=exchange.route,
         status=exchange.status,
-        duration_ms=round((time.perf_counter() - exchange.started) * 1000, 3),
+        duration_ms=round(took_s * 1000, 3),
         correlation_id=exchange.correlation_id,
         principal=principal.name if principal is not None else None,
     )

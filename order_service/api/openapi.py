@@ -243,6 +243,7 @@ _DESCRIPTIONS = {
 _MEDIA: dict[str, tuple[str, dict[str, Any]]] = {
     "OpenApi": ("application/json", {"type": "object"}),
     "Html": ("text/html", {"type": "string"}),
+    "Text": ("text/plain", {"type": "string"}),
 }
 
 _HEADER_NAMES = {

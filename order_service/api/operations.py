@@ -17,7 +17,7 @@ ORDER = f"{ORDERS}/{{orderId}}"
 CALL = f"{ORDER}/calls/{{callId}}"
 
 Method = Literal["GET", "POST", "PUT"]
-Reply = Literal["Order", "OrderList", "History", "Health", "Alive", "OpenApi", "Html"]
+Reply = Literal["Order", "OrderList", "History", "Health", "Alive", "OpenApi", "Html", "Text"]
 
 EDGE = ("malformed-request", "not-found", "method-not-allowed", "headers-too-large", "internal-error")
 """Problems that any request may meet."""
@@ -192,6 +192,15 @@ OPERATIONS: tuple[Operation, ...] = (
         "Alive",
         {200: "They are."},
         problems=("not-ready",),
+        tag="operations",
+    ),
+    Operation(
+        "metrics",
+        "GET",
+        "/metrics",
+        "Counters and gauges for Prometheus",
+        "Text",
+        {200: "The exposition text."},
         tag="operations",
     ),
     Operation(

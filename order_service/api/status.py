@@ -7,9 +7,11 @@ import msgspec
 from order_service.api.answers import JSON, Answer
 from order_service.api.exchange import Exchange
 from order_service.api.refusals import NotReady, Unhealthy
+from order_service.metrics import CONTENT_TYPE
 from order_service.requests import Orders
 
 _encode = msgspec.json.Encoder().encode
+_TEXT = (b"content-type", CONTENT_TYPE.encode())
 _ALIVE = b'{"status":"ok"}'
 
 
@@ -37,3 +39,7 @@ class StatusRoutes:
         if not self._orders.ready:
             raise NotReady
         return Answer(exchange, 200, JSON, _ALIVE)
+
+    async def metrics(self, exchange: Exchange) -> Answer:
+        """GET /metrics: for Prometheus, without any id in it."""
+        return Answer(exchange, 200, _TEXT, await self._orders.metrics())

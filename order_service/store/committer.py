@@ -64,9 +64,13 @@ class _Job:
 
 
 class Committer:
-    """The way to commit: one statement at a time, of up to ``limit`` entries. Cancelling a waiter cancels nothing."""
+    """The way to commit: one statement at a time, of up to ``limit`` entries. Cancelling a waiter cancels nothing.
 
-    def __init__(self, pool: asyncpg.Pool, *, limit: int = 64) -> None:
+    ``observe`` is told how many entries each statement takes.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, *, limit: int = 64, observe: Callable[[int], None] = lambda _: None) -> None:
+        self.observe = observe
         self._pool = pool
         self._limit = limit
         self._queue: list[_Job] = []
@@ -113,6 +117,7 @@ class Committer:
         return list(batch.values())
 
     async def _run(self, batch: list[_Job]) -> None:
+        self.observe(len(batch))
         try:
             results = await self._execute([job.prepared for job in batch])
         except OutcomeUnknown:

@@ -57,6 +57,10 @@ class Recorder:
         self._answer("history", principal, order_id)
         return self.changes
 
+    async def metrics(self) -> bytes:
+        """A line as Prometheus reads it."""
+        return b"up 1\n"
+
     async def health(self) -> dict[str, Any]:
         if self.error is not None:
             raise self.error

@@ -106,5 +106,6 @@ def test_what_moves_orders_and_money_by_hand_is_for_the_shop_and_its_staff() -> 
         "openapi",
         "docs",
         "errorDocs",
+        "metrics",
     }
     assert set(scopes.values()) == {OPEN, SHOP, ANYONE}

@@ -75,3 +75,38 @@ def test_every_log_line_is_one_json_object(system: System) -> None:
 
 def _log(system: System) -> list[dict[str, str]]:
     return [json.loads(line) for line in (system.folder / "service.log").read_text().splitlines()]
+
+
+def _metrics(system: System) -> dict[str, float]:
+    lines = system.call("GET", "/metrics").body.decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
+
+
+def test_metrics_tell_what_happened_and_name_nobody(system: System) -> None:
+    order = system.place(userId="somebody-private")
+    assert system.pay(order["id"], "tok_declined").status == 402
+    system.await_no_open_calls()
+    system.events(4)
+    found = _metrics(system)
+    assert found['order_service_requests_total{method="POST",route="/api/v1/orders",status="201"}'] == 1
+    assert found['order_service_status_changes_total{to="payment_failed"}'] == 1
+    answers = 'order_service_partner_answers_total{answer="PaymentState",kind="charge",partner="payment"}'
+    assert found[answers] == 1
+    assert found["order_service_commit_entries_count"] >= 4
+    assert found['order_service_commit_verdicts_total{verdict="applied"}'] >= 4
+    system.until(lambda: _metrics(system)["order_service_events_published_total"] == 4)
+    system.until(lambda: _metrics(system).get('order_service_orders{status="payment_failed"}') == 1)
+    assert _metrics(system)["order_service_database_up"] == 1
+    text = system.call("GET", "/metrics").body.decode()
+    assert "somebody-private" not in text
+    assert order["id"] not in text
+
+
+def test_metrics_tell_of_a_parked_call(system: System) -> None:
+    order = system.place()
+    assert system.pay(order["id"], "tok_refused").status == 202
+    system.until(lambda: system.get(order["id"])["attention"])
+    system.until(lambda: _metrics(system).get("order_service_orders_with_attention") == 1)
+    found = _metrics(system)
+    assert found["order_service_calls_parked"] == 1
+    assert found['order_service_parked_total{kind="charge"}'] == 1
