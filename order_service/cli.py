@@ -33,7 +33,7 @@ def serve(
 ) -> None:
     """Run the service: API, worker and relay in one process, until SIGTERM."""
     from order_service.config import BadSettings
-    from order_service.store.migrate import SchemaMismatch
+    from order_service.store.schema import SchemaMismatch
     from order_service.wiring import CannotStart, run_service
 
     parts = tuple(only or ONLY)
@@ -51,8 +51,8 @@ def migrate() -> None:
     """Bring the database's schema up to date; safe to run from many processes at once."""
     import asyncio
 
-    from order_service.store.migrate import SchemaMismatch
     from order_service.store.migrate import migrate as migrate_schema
+    from order_service.store.schema import SchemaMismatch
 
     chosen = settings()
     if chosen.database_url is None:

@@ -22,9 +22,9 @@ from order_service.partners.door import open_partners
 from order_service.service import DATABASE_AWAY, OrderService
 from order_service.store.committer import Committer
 from order_service.store.load import Loader
-from order_service.store.migrate import check_schema
 from order_service.store.pool import connect
 from order_service.store.reads import clock as database_time
+from order_service.store.schema import check_schema
 from order_service.telemetry import configure_logging
 from order_service.workers import is_child, run_workers
 

@@ -3,65 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from functools import cache
 
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from order_service.store.queries import query
+from order_service.store.schema import SchemaMismatch, check_schema, head, refuse_unknown, schema_version
+
+__all__ = ["SchemaMismatch", "check_schema", "engine_for", "head", "migrate", "schema_version"]
 
 _ADVISORY_LOCK = 7_203_118_264_055_117
 _LOCK_TIMEOUT = "5s"
 _ATTEMPTS = 5
 
 
-class SchemaMismatch(Exception):
-    """The database has a schema that this program does not know; the message says what to do."""
-
-
 async def migrate(dsn: str) -> None:
     """Bring the database to the newest schema; without a lock where it is there already."""
     current = await schema_version(dsn)
-    _refuse_unknown(current)
+    refuse_unknown(current)
     if current != head():
         await _upgrade(dsn)
     await _settle_epoch(dsn)
-
-
-async def schema_version(dsn: str) -> str | None:
-    """The revision of the database, None when it is empty."""
-    connection = await asyncpg.connect(dsn)
-    try:
-        if not await connection.fetchval("select to_regclass('alembic_version') is not null"):
-            return None
-        version: str | None = await connection.fetchval("select version_num from alembic_version")
-        return version
-    finally:
-        await connection.close()
-
-
-async def check_schema(dsn: str) -> None:
-    """Raise ``SchemaMismatch`` unless the database has exactly the schema of this program."""
-    current = await schema_version(dsn)
-    _refuse_unknown(current)
-    if current != head():
-        raise SchemaMismatch(
-            f"The database is at schema {current or 'none'}, this program needs {head()}: run `order-service migrate`."
-        )
-
-
-@cache
-def head() -> str:
-    """The newest revision this program knows."""
-    newest = _scripts().get_current_head()
-    assert newest is not None
-    return newest
 
 
 def engine_for(dsn: str) -> AsyncEngine:
@@ -74,20 +41,6 @@ def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", "order_service:migrations")
     return config
-
-
-@cache
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
-
-
-def _refuse_unknown(current: str | None) -> None:
-    known = {script.revision for script in _scripts().walk_revisions()}
-    if current is not None and current not in known:
-        raise SchemaMismatch(
-            f"The database is at schema {current}, which this program ({head()}) does not know: "
-            "start a newer release of the service."
-        )
 
 
 async def _upgrade(dsn: str) -> None:

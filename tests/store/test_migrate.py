@@ -9,9 +9,12 @@ from collections.abc import Iterator
 
 import asyncpg
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 
 from order_service.embedded import Postgres
 from order_service.store.migrate import _ADVISORY_LOCK, SchemaMismatch, check_schema, head, migrate, schema_version
+from order_service.store.schema import revisions
 
 _MIGRATE_FOUR_TIMES = """
 import asyncio, sys
@@ -78,3 +81,11 @@ async def test_the_epoch_of_the_log_rises_once_when_the_data_has_moved_to_anothe
     await migrate(empty)
     assert await connection.fetchval("select epoch from log_epoch") == 2
     await connection.close()
+
+
+def test_the_revisions_named_by_files_are_those_that_the_migrations_know() -> None:
+    config = Config()
+    config.set_main_option("script_location", "order_service:migrations")
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_current_head() == head()
+    assert [script.revision for script in scripts.walk_revisions()][::-1] == list(revisions())
