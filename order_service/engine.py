@@ -84,7 +84,8 @@ class Waiter:
         self.asked = asked
         self.binding = binding
         self.correlation_id = correlation_id
-        self.reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.reply: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+        """None where the answer has come by another way, and is to be looked up."""
 
 
 def backoff_s(attempts: int, retry_after_s: float | None) -> float:
@@ -165,12 +166,16 @@ class Engine:
                 raise StaleVersion(loaded.state.order.version)
             decision = decide(loaded.state, message, self.clock.now(), self._policy)
             if not decision.writes:
-                return Applied(decision, loaded, written=False)
+                self._tell(loaded)
+                if key is None:
+                    return Applied(decision, loaded, written=False)
+                # What the command met is its answer for ever, also when it is only an interim one by now.
+                key = replace(key, busy_s=0)
             done = await self._commit(loaded, decision, frame, key=key, call=call, waiter=waiter)
             match done.verdict:
                 case Verdict.APPLIED:
                     assert done.loaded is not None
-                    return Applied(decision, done.loaded, written=True)
+                    return Applied(decision, done.loaded, written=decision.writes)
                 case Verdict.CALL_GONE:
                     return Applied(decision, loaded, written=False)
                 case Verdict.KEY_TAKEN:
@@ -215,20 +220,43 @@ class Engine:
         settled = self._settle(decision, base, waiting)
         entry = self._entry(base, decision, frame, key, call, settled)
         sent = time.monotonic()
-        done = await self._committer.commit(entry)
-        self.clock.observe(done.at, sent, time.monotonic())
-        metrics.VERDICTS.labels(done.verdict).inc()
-        if not done.applied:
-            return done
-        _count(base, decision)
-        if waiter is not None:
-            self._waiters[order_id].append(waiter)
-        for who, reply in settled:
-            self.forget(order_id, who)
-            if not who.reply.done():
-                who.reply.set_result(reply)
-        self._begin_calls(decision, done, frame)
-        return done
+
+        def committed(done: Result) -> None:
+            self.clock.observe(done.at, sent, time.monotonic())
+            metrics.VERDICTS.labels(done.verdict).inc()
+            if not done.applied:
+                return
+            _count(base, decision)
+            if waiter is not None and decision.writes and not waiter.reply.done():
+                self._waiters[order_id].append(waiter)
+            for who, reply in settled:
+                self.forget(order_id, who)
+                if not who.reply.done():
+                    who.reply.set_result(reply)
+            assert done.loaded is not None
+            self._tell(done.loaded)
+            self._begin_calls(decision, done, frame)
+
+        try:
+            return await self._committer.commit(entry, then=committed)
+        except asyncio.CancelledError:
+            # The commit goes on, and its calls begin; only the answer is nobody's any more.
+            if waiter is not None:
+                waiter.reply.cancel()
+                self.forget(order_id, waiter)
+            raise
+
+    def _tell(self, loaded: Loaded) -> None:
+        """Who waits for what has happened already looks for the answer now, not at the deadline.
+
+        That is who came too late for the statement that settled it, or whom another replica's statement settled.
+        """
+        order = loaded.state.order
+        for who in list(self._waiters.get(order.id, ())):
+            if outcome(who.asked, order).settled:
+                self.forget(order.id, who)
+                if not who.reply.done():
+                    who.reply.set_result(None)
 
     def _entry(
         self,
@@ -246,10 +274,11 @@ class Engine:
             if who.binding is None:
                 continue
             stored = StoredReply(reply.status, reply.body, reply.version, reply.problem)
-            if key is not None and who.binding.key == key.key and who.binding.principal == key.principal:
+            bound = who.binding
+            if key is not None and (bound.principal, bound.route, bound.key) == (key.principal, key.route, key.key):
                 key = replace(key, reply=stored)  # bound in this very statement: an update would not see the row
             else:
-                remember.append(Remember(who.binding.principal, who.binding.route, who.binding.key, stored))
+                remember.append(Remember(bound.principal, bound.route, bound.key, stored))
         waits = [c.retry_after_s for c in decision.closings if c.call_id == decision.answered]
         return Entry(
             decision=decision,

@@ -10,7 +10,7 @@ import functools
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import structlog
@@ -22,7 +22,7 @@ from order_service.core.cart import changed
 from order_service.core.errors import OutOfStock, Refusal
 from order_service.core.lifecycle import Status
 from order_service.core.messages import Asked, Command, GiveUpCall, PlaceOrder, RetryCall
-from order_service.core.outcome import Outcome, outcome
+from order_service.core.outcome import INTERIM, Outcome, outcome
 from order_service.core.requests import AvailabilityRequest, StockItem
 from order_service.engine import Engine, Frame, KeyTaken, Waiter, location_of, render
 from order_service.health import Health
@@ -39,6 +39,7 @@ from order_service.problems import (
     ServiceUnavailable,
 )
 from order_service.requests import Ask, Page, Principal, Reply
+from order_service.store.away import DATABASE_AWAY
 from order_service.store.calls import call_exists
 from order_service.store.commit import KeyBinding, Remember, StoredReply
 from order_service.store.keys import KeyRecord, find_key, release_key, remember
@@ -48,15 +49,10 @@ from order_service.store.reads import history, one_document, user_page
 log = structlog.get_logger("service")
 
 
-DATABASE_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-)
-"""What says that the database cannot be asked now, rather than that something was wrong with the question."""
+ANSWER_WITHIN_S = 2.0
+"""Seconds after its deadline by which a request is answered, whatever the database does meanwhile."""
+
+_LATE_LOOK_S = 1.0
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -67,8 +63,11 @@ def _or_unavailable(method: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_
 
     @functools.wraps(method)
     async def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        service = args[0]
+        assert isinstance(service, OrderService)
         try:
-            return await method(*args, **kwargs)
+            async with asyncio.timeout(service.patience_s):
+                return await method(*args, **kwargs)
         except DATABASE_AWAY as fault:
             log.warning("database_away", fault=f"{type(fault).__name__}: {fault}")
             raise ServiceUnavailable from fault
@@ -95,6 +94,7 @@ class OrderService:
         self._health = health
         self._gauges = gauges
         self._deadline_s = request_deadline_s
+        self.patience_s = request_deadline_s + ANSWER_WITHIN_S
         self.ready = False
 
     # --- writes ---
@@ -146,6 +146,8 @@ class OrderService:
             )
         except KeyTaken:
             return await self._after_key_taken(ask)
+        if waiter.reply.done():
+            return await self._told(ask, order_id, waiter)
         if not applied.written:
             asked = applied.decision.asked
             assert asked is not None
@@ -180,7 +182,7 @@ class OrderService:
             need[line.product_id] = need.get(line.product_id, 0) + line.quantity
         request = AvailabilityRequest(tuple(StockItem(p, q) for p, q in need.items()))
         answer = await self._partners.inventory.availability(
-            request, ask.correlation_id, deadline_s=seconds_until(deadline), correlation_id=ask.correlation_id
+            request, str(uuid4()), deadline_s=seconds_until(deadline), correlation_id=ask.correlation_id
         )
         if isinstance(answer, Unanswered):
             log.warning("availability_unanswered", reason=answer.reason, correlation_id=ask.correlation_id)
@@ -194,14 +196,22 @@ class OrderService:
         order_id = loaded.state.order.id
         try:
             async with asyncio.timeout(seconds_until(deadline)):
-                return await asyncio.shield(waiter.reply)
+                await asyncio.shield(waiter.reply)
         except TimeoutError:
             pass
         finally:
             self._engine.forget(order_id, waiter)
-        if waiter.reply.done():
-            return waiter.reply.result()
-        return await self._late_answer(ask, order_id, waiter.asked)
+        try:
+            async with asyncio.timeout(_LATE_LOOK_S):
+                return await self._told(ask, order_id, waiter)
+        except DATABASE_AWAY as fault:
+            # What was asked for is written: saying so is better than letting the client ask for it again.
+            log.warning("database_away", fault=type(fault).__name__, correlation_id=ask.correlation_id)
+            return _render(INTERIM, loaded, ask, waiter.asked)
+
+    async def _told(self, ask: Ask, order_id: str, waiter: Waiter) -> Reply:
+        reply = waiter.reply.result() if waiter.reply.done() else None
+        return reply or await self._late_answer(ask, order_id, waiter.asked)
 
     async def _late_answer(self, ask: Ask, order_id: str, asked: Asked) -> Reply:
         """What the database knows: another replica may have finished what this one waited for."""

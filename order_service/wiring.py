@@ -19,7 +19,8 @@ from order_service.health import Health, broker_check, database_check, reachable
 from order_service.metrics import COMMIT_ENTRIES, Gauges
 from order_service.parent import die_with_parent
 from order_service.partners.door import open_partners
-from order_service.service import DATABASE_AWAY, OrderService
+from order_service.service import OrderService
+from order_service.store.away import DATABASE_AWAY
 from order_service.store.committer import Committer
 from order_service.store.load import Loader
 from order_service.store.pool import connect

@@ -12,7 +12,7 @@ from order_service.api.refusals import Unauthorized
 from order_service.auth.api_keys import PREFIX, ApiKeys
 from order_service.problems import ServiceUnavailable
 from order_service.requests import Principal
-from order_service.service import DATABASE_AWAY
+from order_service.store.away import DATABASE_AWAY
 
 log = structlog.get_logger("order_service.auth")
 

@@ -48,17 +48,26 @@ class _NotSent(ConnectionError):
 
 
 class _Job:
-    def __init__(self, prepared: Prepared) -> None:
+    def __init__(self, prepared: Prepared, then: Callable[[Result], None] | None) -> None:
         self.prepared = prepared
+        self.then = then
         self.future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         # The waiter may have been cancelled: then nobody is left to be told of an error.
         self.future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def fail(self, error: Exception) -> None:
+        if isinstance(error, asyncpg.PostgresError):
+            # It may hold a whole row, and ends in logs.
+            error.detail = None
         if not self.future.done():
             self.future.set_exception(error)
 
     def succeed(self, result: Result) -> None:
+        try:
+            if self.then is not None:
+                self.then(result)
+        except Exception as error:
+            self.fail(error)
         if not self.future.done():
             self.future.set_result(result)
 
@@ -79,16 +88,17 @@ class Committer:
         self._room_aside = asyncio.Semaphore(_AT_ONCE_ASIDE)
         self._closed = False
 
-    async def commit(self, entry: Entry) -> Result:
+    async def commit(self, entry: Entry, *, then: Callable[[Result], None] | None = None) -> Result:
         """Apply one entry; raises when that is impossible, and nothing was written then.
 
+        ``then`` is told the result first, also when whoever waits for it has been cancelled meanwhile.
         ``asyncpg.DataError`` and ``asyncpg.IntegrityConstraintViolationError`` say that the decision itself is at
         fault, any other ``asyncpg.PostgresError`` and ``ConnectionError`` that the database is in trouble. Only
         ``OutcomeUnknown`` leaves open whether the entry was written.
         """
         if self._closed:
             raise ConnectionError("The service is stopping.")
-        job = _Job(prepare(entry))
+        job = _Job(prepare(entry), then)
         self._queue.append(job)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
@@ -133,9 +143,6 @@ class Committer:
                     job.succeed(result)
 
     async def _failed(self, batch: list[_Job], error: Exception) -> None:
-        if isinstance(error, asyncpg.PostgresError):
-            # It may hold a whole row, and ends in logs.
-            error.detail = None
         if not _data_is_at_fault(error):
             for job in batch:
                 job.fail(error)
