@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -34,6 +35,11 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     auth: Literal["on", "off"] = "on"
+    jwt_issuer: str | None = None
+    jwt_audience: str | None = None
+    jwt_jwks_url: str | None = None
+    jwt_jwks_file: Path | None = None
+    jwt_algorithms: str = "RS256,ES256,EdDSA"
 
     request_deadline: float = Field(6, gt=0)
     partner_timeout: float = Field(7, gt=0)
@@ -73,6 +79,31 @@ class Settings(BaseSettings):
         """Without authentication the service listens on this machine only."""
         if self.auth == "off" and not _is_loopback(self.host):
             raise BadSettings(f"ORDER_SERVICE_AUTH=off is allowed on a loopback host only, not on {self.host}.")
+        if self.tokens:
+            self._check_tokens()
+
+    @property
+    def tokens(self) -> bool:
+        """Whether JSON Web Tokens are believed, and not API keys only."""
+        return any((self.jwt_issuer, self.jwt_audience, self.jwt_jwks_url, self.jwt_jwks_file))
+
+    @property
+    def token_algorithms(self) -> list[str]:
+        """The names in ``jwt_algorithms``."""
+        return [name.strip() for name in self.jwt_algorithms.split(",")]
+
+    def _check_tokens(self) -> None:
+        from order_service.auth.tokens import ALGORITHMS
+
+        self.need("jwt_issuer", "jwt_audience")
+        if (self.jwt_jwks_url is None) == (self.jwt_jwks_file is None):
+            raise BadSettings("Set one of ORDER_SERVICE_JWT_JWKS_URL and ORDER_SERVICE_JWT_JWKS_FILE.")
+        wrong = [name for name in self.token_algorithms if name not in ALGORITHMS]
+        if wrong:
+            raise BadSettings(f"ORDER_SERVICE_JWT_ALGORITHMS: {wrong[0] or 'an empty name'} is never allowed.")
+        url = urlsplit(self.jwt_jwks_url or "https://file")
+        if not url.hostname or not (url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname))):
+            raise BadSettings("ORDER_SERVICE_JWT_JWKS_URL must be an https URL; http only on a loopback host.")
 
 
 def _is_loopback(host: str) -> bool:

@@ -31,6 +31,7 @@ from order_service.workers import is_child, run_workers
 
 if TYPE_CHECKING:
     from order_service.api.auth import Mode
+    from order_service.auth.tokens import JwtVerifier
 
 log = structlog.get_logger("service")
 
@@ -115,12 +116,33 @@ class Running:
         )
         self.orders.ready = True
 
-    async def callers(self) -> Mode:
+    def callers(self) -> Mode:
         """Who finds out who calls; ``off``: nobody does."""
+        if self._settings.auth == "off":
+            return "off"
         from order_service.auth.api_keys import ApiKeys
         from order_service.auth.callers import Callers
 
-        return "off" if self._settings.auth == "off" else Callers(ApiKeys(self.pool), None)
+        return Callers(ApiKeys(self.pool), self._tokens() if self._settings.tokens else None)
+
+    def _tokens(self) -> JwtVerifier:
+        from order_service.auth.key_set import KeySet
+        from order_service.auth.sources import FileSource, UrlSource
+        from order_service.auth.tokens import JwtVerifier
+
+        settings = self._settings
+        assert settings.jwt_issuer
+        assert settings.jwt_audience
+        if settings.jwt_jwks_file is not None:
+            keys = KeySet(FileSource(settings.jwt_jwks_file))
+        else:
+            assert settings.jwt_jwks_url
+            keys = KeySet(UrlSource(settings.jwt_jwks_url))
+        keys.start()
+        self._stack.push_async_callback(keys.close)
+        return JwtVerifier(
+            keys, issuer=settings.jwt_issuer, audience=settings.jwt_audience, algorithms=settings.token_algorithms
+        )
 
     async def _start_relay(self) -> None:
         from order_service.relay import Relay
@@ -194,7 +216,7 @@ async def _run_api(settings: Settings, running: Running) -> None:
         orders.ready = False
 
     door = listen(settings.host, settings.port, shared=is_child())
-    app = create_app(orders, auth=await running.callers())
+    app = create_app(orders, auth=running.callers())
     await serve(app, host=settings.host, port=settings.port, draining=draining, sockets=[door])
 
 

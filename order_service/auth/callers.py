@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Protocol
 
@@ -18,6 +19,8 @@ log = structlog.get_logger("order_service.auth")
 
 MAX_CREDENTIALS = 8 * 1024
 """Characters of an Authorization header that are looked at."""
+FOUND_WITHIN_S = 4.0
+"""Longer than a read of the issuer's keys may take; a database that hangs is told as one that is away."""
 _BEARER = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
 
 
@@ -43,7 +46,8 @@ class Callers:
     async def __call__(self, exchange: Exchange) -> Principal:
         """The caller of this request; raises ``Unauthorized``, or ``ServiceUnavailable`` where nobody can tell."""
         try:
-            return await self._caller(exchange.header(b"authorization"))
+            async with asyncio.timeout(FOUND_WITHIN_S):
+                return await self._caller(exchange.header(b"authorization"))
         except BadToken as fault:
             log.info("not_believed", reason=str(fault), correlation_id=exchange.correlation_id)
             raise Unauthorized from None

@@ -29,6 +29,10 @@ READY_WITHIN_S = 60.0
 SHORTEST_LIFE_S = 5.0
 """A service that dies sooner than this after its start, three times in a row, is not started again."""
 
+_AUTH = {
+    "off": "off: whoever reaches the API is staff",
+    "on": "on: make a key with `order-service keys create`",
+}
 DRAIN_S = 20.0
 SANDBOX_STOP_S = 3.0
 
@@ -135,6 +139,8 @@ class Dev:
             "ORDER_SERVICE_HOST": self._settings.host,
             "ORDER_SERVICE_PORT": str(self._settings.port),
         }
+        if self._settings.jwt_jwks_file is not None:
+            env["ORDER_SERVICE_JWT_JWKS_FILE"] = str(self._settings.jwt_jwks_file.resolve())
         self._say("Starting the order service.")
         self._service = Child(
             [sys.executable, "-m", "order_service", "serve"],
@@ -182,7 +188,7 @@ class Dev:
     def _announce(self) -> None:
         self._say(
             f"Ready.\n  API   {self._urls['api']}/api/v1/orders\n  Docs  {self._urls['api']}/docs\n"
-            f"  Logs  {self._data / 'logs'}\nStop with Ctrl-C."
+            f"  Logs  {self._data / 'logs'}\n  Auth  {_AUTH[self._settings.auth]}\nStop with Ctrl-C."
         )
 
     # --- watch ---

@@ -8,7 +8,15 @@ from collections.abc import Iterator
 import pytest
 
 from order_service.embedded import Kafka, Postgres
+from tests.auth.issuer import Issuer
 from tests.auth.shop import Shop
+
+
+@pytest.fixture(scope="session")
+def issuer() -> Iterator[Issuer]:
+    """The identity provider that the shop of the folder trusts."""
+    with Issuer() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -16,12 +24,13 @@ def shop(
     postgres: Postgres,
     template_database: str,
     kafka: Kafka,
+    issuer: Issuer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Shop]:
     """The system of the folder: tests keep apart by users and orders of their own."""
     name = f"auth_{secrets.token_hex(6)}"
     dsn = postgres.create_database(name, template=template_database)
-    with Shop(dsn, kafka.bootstrap, tmp_path_factory.mktemp("auth")) as running:
+    with Shop(dsn, kafka.bootstrap, tmp_path_factory.mktemp("auth"), **issuer.settings()) as running:
         running.start_service()
         yield running
     postgres.drop_database(name)
