@@ -71,8 +71,9 @@ ATTENTION = Gauge("order_service_orders_with_attention", "Orders that need a per
 RELAY_LAG = Gauge("order_service_relay_lag_seconds", "Age of the oldest log row not yet relayed.", registry=REGISTRY)
 HORIZON = Gauge(
     "order_service_log_horizon_seconds",
-    "Age of the oldest write transaction of the cluster: behind it no reader of the log sees anything.",
-    ["kind", "database"],
+    "Age of the oldest write transaction of the cluster, by the process that holds it: no reader of the log sees "
+    "anything that was written after its begin.",
+    ["kind", "database", "process"],
     registry=REGISTRY,
 )
 UP = Gauge("order_service_database_up", "Whether the database answered the last scrape.", registry=REGISTRY)
@@ -115,4 +116,4 @@ class Gauges:
         blocker = await horizon_blocker(self._pool)
         HORIZON.clear()
         if blocker is not None:
-            HORIZON.labels(blocker.kind, blocker.database or "").set(blocker.age_s or 0)
+            HORIZON.labels(blocker.kind, blocker.database or "", blocker.name).set(blocker.age_s or 0)

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
+import subprocess
 import sys
 from collections.abc import Iterator
 
 import asyncpg
 import pytest
+from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
 
 from order_service.embedded import Postgres
-from order_service.store.migrate import _ADVISORY_LOCK, SchemaMismatch, check_schema, head, migrate, schema_version
+from order_service.store.migrate import (
+    _ADVISORY_LOCK,
+    SchemaMismatch,
+    check_schema,
+    engine_for,
+    head,
+    migrate,
+    schema_version,
+)
 from order_service.store.schema import revisions
 
-_MIGRATE_FOUR_TIMES = """
-import asyncio, sys
+_MIGRATE_IN_TEN_PROCESSES = """
+import asyncio, os, sys
 from order_service.store.migrate import migrate
 
-async def main():
-    await asyncio.gather(*[migrate(sys.argv[1]) for _ in range(4)])
-
-asyncio.run(main())
+children = []
+for _ in range(10):
+    pid = os.fork()
+    if pid == 0:
+        asyncio.run(migrate(sys.argv[1]))
+        os._exit(0)
+    children.append(pid)
+sys.exit(max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children))
 """
 
 
@@ -35,13 +49,42 @@ def empty(postgres: Postgres) -> Iterator[str]:
     postgres.drop_database(name)
 
 
-async def test_many_processes_may_migrate_at_once(empty: str) -> None:
-    command = (sys.executable, "-c", _MIGRATE_FOUR_TIMES, empty)
-    processes = [await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE) for _ in range(3)]
-    errors = [(await process.communicate())[1].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0] * 3, errors
+def _migrate_in_ten_processes(dsn: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _MIGRATE_IN_TEN_PROCESSES, dsn], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+async def test_ten_processes_may_migrate_an_empty_database_at_once(empty: str) -> None:
+    _migrate_in_ten_processes(empty)
     assert await schema_version(empty) == head()
     await check_schema(empty)
+
+
+async def test_ten_processes_may_migrate_an_old_database_at_once_and_its_rows_stay(empty: str) -> None:
+    old = Config()
+    old.set_main_option("script_location", "order_service:migrations")
+    engine = engine_for(empty)
+
+    def to_the_first(connection: Connection) -> None:
+        old.attributes["connection"] = connection
+        command.upgrade(old, revisions()[0])
+
+    async with engine.begin() as connection:
+        await connection.run_sync(to_the_first)
+    await engine.dispose()
+    assert await schema_version(empty) == revisions()[0] != head()
+    raw = await asyncpg.connect(empty)
+    await raw.execute(
+        "insert into idempotency_keys (principal, route, key, fingerprint, order_id, decision_id, "
+        "asked_kind, asked_number, asked_unchanged, busy_until) values "
+        "('p', 'r', 'k', '', gen_random_uuid(), gen_random_uuid(), 'done', 0, false, now())"
+    )
+    _migrate_in_ten_processes(empty)
+    await check_schema(empty)
+    assert await raw.fetchval("select key from idempotency_keys") == "k"
+    await raw.close()
 
 
 async def test_a_database_at_the_newest_schema_is_left_alone_without_a_lock(empty: str) -> None:
