@@ -8,11 +8,22 @@ import pytest
 from order_service.core.answers import CallKind, CartCleared, Lied, Refused, Released, Reserved, ReserveRefused
 from order_service.core.errors import OutOfStock, StockNotReserved
 from order_service.core.lifecycle import PaymentFacet, Status, Stock
-from order_service.core.messages import Answered, Cancel, End, Event, GiveUpCall, Pay, PlaceOrder, RetryCall, Tick
+from order_service.core.messages import (
+    Answered,
+    Cancel,
+    End,
+    Event,
+    GiveUpCall,
+    Pay,
+    PlaceOrder,
+    RetryCall,
+    SetStatus,
+    Tick,
+)
 from order_service.core.model import Line
 from order_service.core.requests import ClearCartRequest, ReleaseRequest, ReserveRequest, StockItem, decode_request
 
-from .given import CONTACTS, SHORT, SILENCE, Story, placed, placing, reserved
+from .given import CONTACTS, SHORT, SILENCE, Story, payment, placed, placing, refund, reserved
 
 NONE = PaymentFacet.NONE
 
@@ -78,7 +89,7 @@ def test_3_refused_the_order_is_cancelled_before_anybody_heard_of_it() -> None:
     story.then(Status.CANCELLED, Stock.REFUSED, NONE, ended={CallKind.RESERVE: End.DONE})
     assert story.order.cancellation is not None
     assert story.order.cancellation.code == "out-of-stock"
-    assert story.decision.timer_at is None
+    assert (story.decision.reason, story.decision.timer_at) == ("out of stock", None)
     story.decision = msgspec.structs.replace(story.decision, asked=asked)
     refusal = story.outcome().refusal
     assert isinstance(refusal, OutOfStock)
@@ -220,6 +231,22 @@ def test_a_cart_is_not_cleared_any_more_after_an_hour() -> None:
     story = placed().answered(CallKind.RESERVE, Reserved())
     story.answered(CallKind.CLEAR_CART, SILENCE, after_s=3600)
     story.then_unseen(ended={CallKind.CLEAR_CART: End.DROPPED})
+
+
+def test_a_cart_may_be_cleared_to_the_last_second_of_the_hour() -> None:
+    story = placed().answered(CallKind.RESERVE, Reserved())
+    story.answered(CallKind.CLEAR_CART, SILENCE, after_s=3598)
+    story.then_unseen(ended={CallKind.CLEAR_CART: End.AGAIN})
+    story.answered(CallKind.CLEAR_CART, SILENCE, after_s=1)
+    story.then_unseen(ended={CallKind.CLEAR_CART: End.DROPPED})
+
+
+def test_the_cart_of_a_refunded_order_is_not_cleared_any_more() -> None:
+    story = placed().answered(CallKind.RESERVE, Reserved()).when(Pay())
+    story.answered(CallKind.CHARGE, payment("succeeded")).when(SetStatus(Status.PROCESSING))
+    story.when(SetStatus(Status.SHIPPED)).when(SetStatus(Status.REFUNDED))
+    story.answered(CallKind.REFUND, refund("succeeded"))
+    story.answered(CallKind.CLEAR_CART, SILENCE).then_unseen(ended={CallKind.CLEAR_CART: End.DROPPED})
 
 
 def test_the_cart_of_a_dead_order_is_left_alone() -> None:

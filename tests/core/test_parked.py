@@ -241,6 +241,7 @@ def test_retrying_a_failed_refund_starts_the_next_with_a_new_key() -> None:
     story.when(RetryCall(needs(story)))
     story.then(Status.CANCELLED, Stock.RELEASED, PaymentFacet.REFUND_PENDING, calls=(CallKind.REFUND,))
     assert (story.new_call(CallKind.REFUND).key, story.refund(2).amount) == ("o-f2", 100)
+    assert story.decision.reason == story.refund(1).reason == story.refund(2).reason == "requested"
 
 
 def test_retrying_a_failed_part_gives_back_that_part() -> None:

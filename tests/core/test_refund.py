@@ -43,7 +43,7 @@ def test_a_part_goes_back_under_a_key_of_its_own(given: Callable[[], Story]) -> 
     call = story.new_call(CallKind.REFUND)
     assert (call.subject, call.key, call.due_in_s) == ("o-f1", "o-f1", 0)
     assert decode_request(call.kind, call.request) == RefundRequest("pay-o-p1", "o-f1", 30, "scratch")
-    assert (story.outcome().status, story.outcome().settled) == (202, False)
+    assert (story.outcome().status, story.outcome().settled, story.decision.reason) == (202, False, "scratch")
     asked = story.decision.asked
     story.answered(CallKind.REFUND, refund("succeeded", amount=30))
     story.then(

@@ -27,7 +27,12 @@ SHORT = (
     Bound("an order held for another try", attempts=2, refunds=0, copies=1, odd=0, retry_hold_s=300),
     Bound("every answer, and the cart", attempts=1, refunds=1, copies=1, odd=1, rare=True, cart=True),
 )
-FULL = (Bound("full: paid and refunded twice", attempts=2, refunds=2, copies=2, odd=2),)
+FULL = (
+    Bound("far: paid and refunded twice", attempts=2, refunds=2, copies=2, odd=2),
+    Bound("far: refunded in three parts", total=3, attempts=1, refunds=3, copies=2, odd=2),
+    Bound("far: paid three times", attempts=3, refunds=1, copies=1, odd=1),
+    Bound("far: held, every answer", attempts=2, refunds=1, copies=1, odd=1, rare=True, cart=True, retry_hold_s=300),
+)
 
 # `refused` comes only from pending and payment_failed: there no charge is open and nothing is captured.
 NEVER_REACHED = {

@@ -197,9 +197,12 @@ _ASKED = {
 def _check_owed(state: State) -> None:
     """Whatever is under way is asked for, by exactly one call, and nothing else is."""
     order = state.order
+    idle = {CallKind.CLEAR_CART, CallKind.CHECK_PAYMENT}
+    gone = order.status is Status.CANCELLED and any(c.kind in idle for c in state.calls)
+    must(not gone, "a cancelled order clears no cart, and reads nothing before a next charge")
     about: dict[str, set[CallKind]] = {}
     for call in state.calls:
-        if call.kind not in (CallKind.CLEAR_CART, CallKind.CHECK_PAYMENT, CallKind.LATE_CHECK):
+        if call.kind not in (*idle, CallKind.LATE_CHECK):
             about.setdefault(call.subject, set()).add(call.kind)
     for name, status in (
         *((r.reservation_id, str(r.status)) for r in order.reservations),

@@ -206,6 +206,10 @@ def _check_ends(old: Order, new: Order, message: Message) -> None:
         waited = old.status in (Status.PENDING, Status.PAYMENT_FAILED)
         must(waited or not isinstance(message, Tick), f"a {old.status} order expired")
         must(new.cancellation.code == ("out-of-stock" if sold_out else code), f"cancelled: {new.cancellation.code}")
+    newest = new.newest_attempt
+    released = old.stock is Stock.RESERVING and new.stock is Stock.RELEASING
+    still = newest is not None and newest.status is AttemptStatus.WAITING_STOCK
+    must(not (released and still), "an attempt waits for stock that was given up")
     was = {a.reference: a.status for a in old.payment.attempts}
     for attempt in new.payment.attempts:
         if attempt.status is AttemptStatus.CLOSED and was.get(attempt.reference) is not AttemptStatus.CLOSED:
