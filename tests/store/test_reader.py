@@ -89,6 +89,22 @@ async def test_a_row_of_an_older_epoch_comes_first_although_its_transaction_has_
         assert [(row.cursor.epoch, row.cursor.xid == 9000000000000000) for row in rows] == [(1, True), (2, False)]
 
 
+async def test_a_service_that_starts_on_a_restored_database_writes_in_a_new_epoch(database: str) -> None:
+    async with store(database) as s:
+        old = await s.placed()
+        await s.pool.execute("alter table order_log disable trigger append_only")
+        await s.pool.execute("update order_log set xid = '9000000000000000'")
+        await s.pool.execute("update log_epoch set system_identifier = 7")
+    async with store(database) as s, store(database) as other:
+        new = [await s.placed(), await other.placed()]
+        rows = await reader(s).read()
+        assert [(r.order_id, r.cursor.epoch) for r in rows] == [
+            (old.state.order.id, 1),
+            (new[0].state.order.id, 2),
+            (new[1].state.order.id, 2),
+        ]
+
+
 async def test_a_row_tells_its_events_and_is_silent_without_any(database: str) -> None:
     async with store(database) as s:
         order = await s.cancelled(await s.reserved())

@@ -117,7 +117,7 @@ create table orders (
 
 create index orders_of_user on orders (user_id, id desc);
 create index orders_with_timer on orders (timer_at) where timer_at is not null;
-create index orders_with_attention on orders (updated_at) where attention is not null;
+create index orders_with_attention on orders (id) where attention is not null;
 
 create table order_items (
     order_id   uuid not null references orders,
@@ -322,6 +322,8 @@ create table parked_streams (
 );
 
 -- What nobody can get around ------------------------------------------------------------------------------------------
+-- The plans of these functions are made once per connection, often while the tables are empty: other tables are looked
+-- up laterally, with a limit, so that they are always found by index.
 
 create function refuse_direct_change() returns trigger language plpgsql as $$
 begin
@@ -379,14 +381,20 @@ begin
                 then 'items'
             when n.captured + n.refunded + n.refund_in_flight + n.settled_outside > 0 then 'sums'
         end as fault
-        from fresh n left join order_log l on l.order_id = n.id and l.version = n.version
+        from fresh n
+        left join lateral (
+            select w.hash, w.xid from order_log w where w.order_id = n.id and w.version = n.version limit 1
+        ) l on true
     ) checked where fault is not null limit 1;
     if found then
         perform refuse_order(bad.fault, bad.id);
     end if;
     insert into order_history (order_id, version, from_status, to_status, actor, reason, correlation_id, at)
     select n.id, n.version, null, n.status, l.actor, l.reason, l.correlation_id, l.at
-    from fresh n join order_log l on l.order_id = n.id and l.version = n.version;
+    from fresh n
+    cross join lateral (
+        select * from order_log w where w.order_id = n.id and w.version = n.version limit 1
+    ) l;
     return null;
 end $$;
 
@@ -424,7 +432,10 @@ begin
         end as fault
         from fresh n
         left join stale o on o.id = n.id
-        left join order_log l on l.order_id = n.id and l.version = n.version
+        left join lateral (
+            select w.hash, w.prev_hash, w.xid from order_log w
+            where w.order_id = n.id and w.version = n.version limit 1
+        ) l on true
     ) checked where fault is not null limit 1;
     if found then
         perform refuse_order(bad.fault, bad.id);
@@ -433,7 +444,9 @@ begin
     select n.id, n.version, o.status, n.status, l.actor, l.reason, l.correlation_id, l.at
     from fresh n
     join stale o on o.id = n.id
-    join order_log l on l.order_id = n.id and l.version = n.version
+    cross join lateral (
+        select * from order_log w where w.order_id = n.id and w.version = n.version limit 1
+    ) l
     where n.status <> o.status;
     return null;
 end $$;
@@ -444,7 +457,10 @@ declare
     bad uuid;
 begin
     select n.order_id into bad
-    from fresh n left join orders o on o.id = n.order_id and o.version = n.version
+    from fresh n
+    left join lateral (
+        select w.log_hash from orders w where w.id = n.order_id and w.version = n.version limit 1
+    ) o on true
     where o.log_hash is distinct from n.hash limit 1;
     if found then
         perform refuse_order('unlogged', bad);
@@ -459,8 +475,10 @@ declare
 begin
     select n.order_id into bad
     from fresh n
-    left join orders o on o.id = n.order_id
-    left join order_log l on l.order_id = o.id and l.version = o.version
+    left join lateral (select w.id, w.version from orders w where w.id = n.order_id limit 1) o on true
+    left join lateral (
+        select w.xid from order_log w where w.order_id = o.id and w.version = o.version limit 1
+    ) l on true
     where l.xid is distinct from pg_current_xact_id() limit 1;
     if found then
         perform refuse_order('unlogged', bad);

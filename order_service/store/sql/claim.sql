@@ -10,8 +10,7 @@ with due as materialized (
     update partner_calls c
     set token = c.token + 1, attempts = c.attempts + 1,
         lease_until = now() + make_interval(secs => :lease_s)
-    from due
-    where c.id = due.id
+    where c.id = any(array(select id from due))
     returning
         c.id, c.order_id, c.kind, c.subject, c.key, c.request, c.token, c.attempts,
         coalesce(c.drop_at <= now(), false) as late
@@ -20,5 +19,9 @@ select
     d.id::text as call_id, d.order_id::text as order_id, d.kind, d.subject, d.key, d.request, d.token, d.attempts,
     d.late, l.correlation_id, l.traceparent
 from leased d
-join orders o on o.id = d.order_id
-join order_log l on l.order_id = o.id and l.version = o.version
+cross join lateral (
+    select w.correlation_id, w.traceparent from order_log w
+    where w.order_id = d.order_id
+    order by w.version desc
+    limit 1
+) l

@@ -3,7 +3,7 @@
 -- The gates form a chain, each reading only what passed the one before: version under lock, then the lease of the
 -- answered call, then the Idempotency-Key; a gate beside the chain would burn the key of a decision that is stale.
 -- Rows that somebody else holds are skipped, never waited for; keys are bound in the order of the keys, so that two
--- statements cannot wait for each other.
+-- statements cannot wait for each other. (`exists` would be planned as a hash of the whole table: hence no `exists`.)
 with entry as materialized (
     select * from unnest(
         :entry_n::int[], :entry_order_id::uuid[], :entry_decision_id::uuid[], :entry_gate::text[],
@@ -47,9 +47,8 @@ judged as materialized (
     select e.n, e.order_id, e.decision_id, e.gate, case
         when e.gate = 'changed' and o.id is null then 'locked'
         when e.gate = 'changed' and (o.version, o.revision) <> (e.version, e.revision) then 'stale'
-        when e.gate = 'new' and exists (select from orders x where x.id = e.order_id) then 'stale'
-        when e.gate = 'new' and exists (select from orders x where x.order_number = e.order_number)
-            then 'number_taken'
+        when e.gate = 'new' and (select true from orders x where x.id = e.order_id) then 'stale'
+        when e.gate = 'new' and (select true from orders x where x.order_number = e.order_number) then 'number_taken'
         when e.call_id is not null and c.id is null then 'locked'
         when c.token <> e.call_token or c.state <> 'open' then 'call_gone'
         else 'applied'
@@ -203,9 +202,9 @@ owed as (
         c.id, p.order_id, c.version, c.ordinal, c.kind, c.subject, c.key, c.request, c.attempts, c.token,
         now() + make_interval(secs => c.lease_s), now() + make_interval(secs => c.drop_s), p.decision_id
     from unnest(
-        :call_n::int[], :call_id::uuid[], :call_version::int[], :call_ordinal::int[], :call_kind::text[], :call_subject::text[],
-        :call_key::text[], :call_request::bytea[], :call_attempts::int[], :call_token::bigint[], :call_lease_s::float8[],
-        :call_drop_s::float8[]
+        :call_n::int[], :call_id::uuid[], :call_version::int[], :call_ordinal::int[], :call_kind::text[],
+        :call_subject::text[], :call_key::text[], :call_request::bytea[], :call_attempts::int[],
+        :call_token::bigint[], :call_lease_s::float8[], :call_drop_s::float8[]
     ) as c (n, id, version, ordinal, kind, subject, key, request, attempts, token, lease_s, drop_s)
     join passed p on p.n = c.n
 ),

@@ -4,10 +4,12 @@ select
     l.version is not null or c.id is not null or k.key is not null as found,
     now() as at,
     array(
-        select p.id::text
+        select w.call_id::text
         from unnest(:lease_n::int[], :lease_call_id::uuid[], :lease_token::bigint[]) as w (n, call_id, token)
-        join partner_calls p on p.id = w.call_id and p.token = w.token and p.state = 'open' and p.lease_until > now()
-        where w.n = d.n
+        where w.n = d.n and (
+            select p.token = w.token and p.state = 'open' and p.lease_until > now()
+            from partner_calls p where p.id = w.call_id
+        )
     ) as leases
 from unnest(
     :n::int[], :decision_id::uuid[], :order_id::uuid[], :version::int[], :call_id::uuid[],

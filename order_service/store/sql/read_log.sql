@@ -21,7 +21,9 @@ select
     ) end as sound
 from order_log l
 cross join log_epoch e
-left join order_log p on p.order_id = l.order_id and p.version = l.version - 1
+left join lateral (
+    select * from order_log w where w.order_id = l.order_id and w.version = l.version - 1 limit 1
+) p on true
 where (l.epoch, l.xid, l.position) > (:epoch::int, :xid::text::xid8, :position::bigint)
     and (l.epoch < e.epoch or l.xid < pg_snapshot_xmin(pg_current_snapshot()))
 order by l.epoch, l.xid, l.position
