@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test check check-style check-types check-contracts check-queries check-locks lock clean
+.PHONY: help run test check check-style check-types check-contracts check-queries check-locks lock openapi openapi-release clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -58,6 +58,13 @@ check-locks: $(VENV)/ready-to-develop
 
 lock: $(VENV)/ready-to-develop ## Write the locks anew after a change of pyproject.toml (ARGS=--upgrade: to newest versions)
 	$(call compile,requirements,$(ARGS))
+
+openapi: $(VENV)/ready-to-develop ## Write docs/openapi.json, the published API description, anew
+	$(BIN)/python -m tools.openapi
+
+# What clients were given last; from then on a change that would break them fails the tests.
+openapi-release: $(VENV)/ready-to-develop ## Write docs/openapi.json and promise it: docs/openapi.released.json
+	$(BIN)/python -m tools.openapi release
 
 clean: ## Remove what was installed and what tools left behind; the data in .data stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
