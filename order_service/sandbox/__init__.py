@@ -17,10 +17,11 @@ without a gap, each with `seq, at, kind, key, orderId` and:
 | charge | money was captured, with the key of its charge, also if that was `processing` first | ours | amount |
 | decline | a charge was declined | ours | amount |
 | void | a charge will never happen; without amount and order if it was never seen | ours | amount |
-| refund | money went back; a failed refund is no effect | the refund's own | amount |
+| refund | money went back; a pending refund is none yet, a failed one never | the refund's own | amount |
 
 What changes nothing is no effect: a repeat, a refusal, a void that came too late, a release of goods that
 have left. The other levers: `PUT /sandbox/stock/{productId}` sets the pieces on hand, held and gone ones
-included; `PUT /sandbox/carts/{userId}` sets a whole cart. `stock.py` and `payments.py` have the tables of
-products and tokens that do something of their own.
+included; `PUT /sandbox/carts/{userId}` sets a whole cart; `POST /sandbox/payments/{reference}/capture` takes
+the money of a payment whatever became of it, declined and voided ones too. `stock.py` and `payments.py` have
+the tables of products and tokens that do something of their own.
 """

@@ -50,6 +50,7 @@ class Sandbox:
                 web.post(f"{payments}/{{id}}/refunds", self.refund),
                 web.put("/sandbox/stock/{id}", self.set_stock),
                 web.put("/sandbox/carts/{id}", self.set_cart),
+                web.post("/sandbox/payments/{id}/capture", self.capture),
                 web.get("/sandbox/ledger", self.ledger),
                 web.get("/health", self.health),
             ]
@@ -151,7 +152,8 @@ class Sandbox:
         """POST /api/v1/payments/{paymentId}/refunds."""
 
         def decide(key: str, body: bytes) -> Outcome:
-            return self._world.payments.refund(_id(request), contract.read(body, contract.Refund), key)
+            wanted = contract.read(body, contract.Refund)
+            return self._world.payments.refund(_id(request), wanted, key, self._world.now())
 
         return await self._write(request, decide)
 
@@ -169,6 +171,11 @@ class Sandbox:
         cart = contract.read(await request.read(), contract.Cart)
         self._world.settle(Outcome(200, {}, CartSet(_id(request), cart)))
         return _answer(self._world.carts.view(_id(request)))
+
+    async def capture(self, request: web.Request) -> web.StreamResponse:
+        """POST /sandbox/payments/{reference}/capture: take the money, whatever became of the payment."""
+        self._settle()
+        return _answer(self._world.settle(self._world.payments.capture(_id(request))))
 
     async def ledger(self, request: web.Request) -> web.StreamResponse:
         """GET /sandbox/ledger?after=&limit=: `{"items": [...]}`, oldest first, written in pieces."""

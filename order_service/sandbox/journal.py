@@ -17,7 +17,10 @@ import msgspec
 from order_service.sandbox.contract import Cart, Item
 
 EffectKind: TypeAlias = Literal["reserve", "release", "commit", "clear_cart", "charge", "decline", "void", "refund"]
-PaymentStatus: TypeAlias = Literal["succeeded", "processing", "requires_action", "declined", "voided"]
+PaymentStatus: TypeAlias = Literal[
+    "succeeded", "processing", "requires_action", "requires_capture", "declined", "voided"
+]
+RefundStatus: TypeAlias = Literal["succeeded", "pending", "failed"]
 
 
 class _Change(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -99,13 +102,23 @@ class ReferenceVoided(_Change, frozen=True):
 
 
 class RefundMade(_Change, frozen=True):
-    """A refund was answered, done or failed."""
+    """A refund was answered. `settles_at` (epoch seconds) and its `key` are set while it is pending."""
 
     payment_id: str
     refund_id: str
     reference: str
     amount: int
-    status: Literal["succeeded", "failed"]
+    status: RefundStatus
+    settles_at: float | None = None
+    key: str = ""
+
+
+class RefundMoved(_Change, frozen=True):
+    """A pending refund was done, or failed after all."""
+
+    payment_id: str
+    reference: str
+    status: RefundStatus
 
 
 Change: TypeAlias = (
@@ -120,6 +133,7 @@ Change: TypeAlias = (
     | PaymentMoved
     | ReferenceVoided
     | RefundMade
+    | RefundMoved
 )
 
 

@@ -5,10 +5,15 @@
 | `tok_declined` | declined |
 | `tok_processing` | `processing`, succeeds 2 s later and cannot be voided meanwhile |
 | `tok_3ds` | `requires_action` until it is voided |
+| `tok_requires_capture` | `requires_capture` until it is voided |
 | `tok_timeout_after` | charges, and does not answer the first time |
 | `tok_refund_fails` | charges; every refund of it fails |
+| `tok_refund_pending` | charges; a refund of it is `pending` and succeeds 2 s later |
+| `tok_refund_fails_late` | charges; a refund of it is `pending` and fails 2 s later |
 | `tok_refused` | 422: the call itself is rejected, nothing happens |
 | any other, `tok_visa` | succeeds |
+
+Whatever became of a payment, `capture` takes its money: as a payment service may that settles late.
 """
 
 from typing import Any
@@ -25,6 +30,8 @@ from order_service.sandbox.journal import (
     PaymentStatus,
     ReferenceVoided,
     RefundMade,
+    RefundMoved,
+    RefundStatus,
 )
 from order_service.sandbox.outcome import Outcome, refusal
 
@@ -33,12 +40,19 @@ SILENCE_S = 30.0
 
 _REFUSED = "tok_refused"
 _SILENT = "tok_timeout_after"
-_NOT_REFUNDABLE = "tok_refund_fails"
+_FIRST_REFUND_STATUS: dict[str, RefundStatus] = {
+    "tok_refund_fails": "failed",
+    "tok_refund_pending": "pending",
+    "tok_refund_fails_late": "pending",
+}
+_LAST_REFUND_STATUS: dict[str, RefundStatus] = {"tok_refund_fails_late": "failed"}
 _FIRST_STATUS: dict[str, PaymentStatus] = {
     "tok_declined": "declined",
     "tok_processing": "processing",
     "tok_3ds": "requires_action",
+    "tok_requires_capture": "requires_capture",
 }
+_VOIDABLE = ("requires_action", "requires_capture")
 _FIRST_EFFECT: dict[PaymentStatus, EffectKind] = {"succeeded": "charge", "declined": "decline"}
 
 
@@ -52,6 +66,7 @@ class Payments:
         self._voided: set[str] = set()
         self._refunds: dict[str, list[RefundMade]] = {}
         self._refund_count = 0
+        self._unsettled_refunds: dict[str, RefundMade] = {}
 
     def charge(self, body: Charge, key: str, now: float) -> Outcome:
         """Charge once per reference; a reference voided before never takes effect."""
@@ -92,7 +107,7 @@ class Payments:
         payment = self._by_reference(body.reference)
         if payment is None:
             return self._void_unseen(body.reference, key)
-        if payment.status != "requires_action":
+        if payment.status not in _VOIDABLE:
             return Outcome(200, _view(payment))
         moved = msgspec.structs.replace(payment, status="voided")
         effect = Effect("void", key, payment.order_id, payment.reference, amount=payment.amount)
@@ -104,7 +119,17 @@ class Payments:
             return Outcome(200, answer)
         return Outcome(200, answer, ReferenceVoided(reference), Effect("void", key, None, reference))
 
-    def refund(self, payment_id: str, body: Refund, key: str) -> Outcome:
+    def capture(self, reference: str) -> Outcome:
+        """Take the money of a payment, whatever became of it."""
+        payment = self._by_reference(reference)
+        if payment is None:
+            return refusal(404, "payment-not-found", "no payment of this reference")
+        if payment.status == "succeeded":
+            return Outcome(200, _view(payment))
+        taken = _settled(payment)
+        return msgspec.structs.replace(taken, body=_view(msgspec.structs.replace(payment, status="succeeded")))
+
+    def refund(self, payment_id: str, body: Refund, key: str, now: float) -> Outcome:
         """Give money back, never more than was captured."""
         payment = self._payments.get(payment_id)
         if payment is None:
@@ -113,22 +138,29 @@ class Payments:
         known = next((refund for refund in made if refund.reference == body.reference), None)
         if known is not None and known.amount == body.amount:
             return Outcome(201, _refund_view(known))
-        left = _captured(payment) - sum(refund.amount for refund in made if refund.status == "succeeded")
+        left = _captured(payment) - sum(refund.amount for refund in made if refund.status != "failed")
         if known is not None or body.amount > left:
             return Outcome(409, {"code": "not-refundable", "detail": "more than is left, or a used reference"})
-        return self._new_refund(payment, body, key)
+        return self._new_refund(payment, body, key, now)
 
-    def _new_refund(self, payment: PaymentMade, body: Refund, key: str) -> Outcome:
-        failed = payment.token == _NOT_REFUNDABLE
+    def _new_refund(self, payment: PaymentMade, body: Refund, key: str, now: float) -> Outcome:
+        status = _FIRST_REFUND_STATUS.get(payment.token, "succeeded")
         refund = RefundMade(
             payment_id=payment.payment_id,
             refund_id=f"re_{self._refund_count + 1}",
             reference=body.reference,
             amount=body.amount,
-            status="failed" if failed else "succeeded",
+            status=status,
+            settles_at=now + SETTLING_S if status == "pending" else None,
+            key=key,
         )
-        effect = Effect("refund", key, payment.order_id, body.reference, amount=body.amount)
-        return Outcome(201, _refund_view(refund), refund, None if failed else effect)
+        return Outcome(201, _refund_view(refund), refund, self._refund_effect(refund, status))
+
+    def _refund_effect(self, refund: RefundMade, status: RefundStatus) -> Effect | None:
+        if status != "succeeded":
+            return None
+        payment = self._payments[refund.payment_id]
+        return Effect("refund", refund.key, payment.order_id, refund.reference, amount=refund.amount)
 
     def view(self, payment_id: str) -> Outcome:
         """Tell how a payment and its refunds stand."""
@@ -144,8 +176,15 @@ class Payments:
         return Outcome(200, {"items": [] if payment is None else [_view(payment)]})
 
     def settling(self) -> list[tuple[float, Outcome]]:
-        """List the payments that are processing, each with its time and what happens then."""
-        return [(made.settles_at or 0.0, _settled(made)) for made in self._unsettled.values()]
+        """List what is processing or pending, each with its time and what happens then."""
+        payments = [(made.settles_at or 0.0, _settled(made)) for made in self._unsettled.values()]
+        refunds = [(made.settles_at or 0.0, self._refund_settled(made)) for made in self._unsettled_refunds.values()]
+        return payments + refunds
+
+    def _refund_settled(self, refund: RefundMade) -> Outcome:
+        status = _LAST_REFUND_STATUS.get(self._payments[refund.payment_id].token, "succeeded")
+        moved = RefundMoved(refund.payment_id, refund.reference, status)
+        return Outcome(200, {}, moved, self._refund_effect(refund, status))
 
     def _by_reference(self, reference: str) -> PaymentMade | None:
         payment_id = self._ids.get(reference)
@@ -168,6 +207,13 @@ class Payments:
             case RefundMade(payment_id):
                 self._refunds.setdefault(payment_id, []).append(change)
                 self._refund_count += 1
+                if change.settles_at is not None:
+                    self._unsettled_refunds[change.refund_id] = change
+            case RefundMoved(payment_id, reference, status):
+                made = self._refunds[payment_id]
+                place = next(i for i, refund in enumerate(made) if refund.reference == reference)
+                made[place] = msgspec.structs.replace(made[place], status=status, settles_at=None)
+                self._unsettled_refunds.pop(made[place].refund_id, None)
 
 
 def _captured(payment: PaymentMade) -> int:

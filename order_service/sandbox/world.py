@@ -67,7 +67,7 @@ class World:
         return outcome
 
     def settle_due(self) -> float | None:
-        """Let processing payments succeed whose time has come; tell the seconds to the next one."""
+        """Settle the payments and refunds whose time has come; tell the seconds to the next one."""
         waiting: list[float] = []
         for due, outcome in self.payments.settling():
             if due <= self._clock():

@@ -108,6 +108,20 @@ def test_a_payment_that_was_processing_at_the_kill_succeeds_once_afterwards(own_
     assert own_sandbox.ledger() == [line]
 
 
+def test_a_refund_that_was_pending_at_the_kill_succeeds_once_afterwards(own_sandbox: Sandbox) -> None:
+    payment_id = charge(own_sandbox, "back", "tok_refund_pending")[1]["paymentId"]
+    body = {"reference": "back-f1", "amount": 200, "reason": "dent"}
+    refund = ask("POST", f"{own_sandbox.url}/api/v1/payments/{payment_id}/refunds", body, key="refund-back")
+    assert refund[1]["status"] == "pending"
+
+    own_sandbox.restart_by_sigkill()
+
+    (_, line) = until(lambda: own_sandbox.ledger() if len(own_sandbox.ledger()) == 2 else None) or []
+    assert (line["kind"], line["key"], line["amount"]) == ("refund", "refund-back", 200)
+    own_sandbox.restart_by_sigkill()
+    assert own_sandbox.ledger()[1:] == [line]
+
+
 def test_a_charge_killed_in_its_silence_was_made_and_is_answered_after(own_sandbox: Sandbox) -> None:
     silent = threading.Thread(target=_charge_unheard, args=(own_sandbox,))
     silent.start()
