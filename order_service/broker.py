@@ -113,7 +113,7 @@ class Sender:
         return delivery
 
     async def close(self) -> None:
-        """Forget what is still on its way; it may or may not be delivered."""
+        """Forget what is still on its way; it may or may not be delivered. Harmless when repeated."""
         await asyncio.to_thread(self._close)
 
     def _close(self) -> None:

@@ -5,6 +5,7 @@
 | rows behind the cursor | sent; the cursor moves when all of them are acknowledged |
 | a failure that passes (broker away, topic not there yet) | what is on its way is forgotten; a new producer goes on |
 | a record refused for good | sent again alone; refused alone too: the order's stream is parked, the others flow |
+| a person wants a parked order to go on | what was held back of it is sent first, then it flows with the others |
 | the lease is lost | nothing more is sent; the new owner goes on from the cursor and repeats at most one batch |
 | the log is broken | nothing more is sent, loudly, until a person has looked at it |
 | stop | what is on its way is waited for, the lease is given back |
@@ -40,6 +41,7 @@ LEASE_S = 10.0
 # A round costs the database two statements and a sync: rounds are paced, unless a batch is full.
 _PACE_S = 0.05
 _IDLE_S = 0.1
+_LOOK_AT_PARKED_S = 5.0
 _AFTER_FAILURE_S = 0.5
 _AFTER_BREAK_S = 10.0
 _STALLED_S = 30.0
@@ -129,6 +131,11 @@ class Relay:
                 self._trouble("relaying stopped; it goes on from the cursor", error)
             except DATABASE_TROUBLE as error:
                 self._trouble("the database does not answer", error)
+            except Exception as error:
+                # A fault of ours: whoever started the relay would not notice its end before the end of the process.
+                log.exception("relaying failed")
+                self._trouble("relaying failed; it goes on from the cursor", error)
+                pause = _AFTER_BREAK_S
             finally:
                 self.owner = False
             await self._release(reader)
@@ -169,10 +176,14 @@ class Relay:
 
     async def _relay(self, reader: LogReader) -> None:
         await ensure_topic(self._bootstrap, self._topic, create=self._create_topic)
-        parked = {stream.order_id for stream in await reader.parked()}
+        parked: set[str] = set()
+        looked_at = float("-inf")
         sender = Sender(self._bootstrap, self._topic)
         try:
             while not self._stopping.is_set():
+                if time.monotonic() - looked_at > _LOOK_AT_PARKED_S:
+                    parked = await self._parked(reader)
+                    looked_at = time.monotonic()
                 rows = await reader.read(limit=self._batch_rows)
                 if rows:
                     await self._publish(reader, sender, rows, parked)
@@ -181,6 +192,18 @@ class Relay:
                     await self._sleep(_PACE_S if rows else _IDLE_S)
         finally:
             await sender.close()
+
+    async def _parked(self, reader: LogReader) -> set[str]:
+        """The orders that are parked, once those that a person wants to go on have been tried again."""
+        parked = {stream.order_id: stream for stream in await reader.parked()}
+        for stream in [s for s in parked.values() if s.resume]:
+            waiting = set(parked) - {stream.order_id}
+            rows = await reader.held_back(stream)
+            if await self._send_rows_alone(reader, rows, waiting):
+                await reader.unpark(stream.order_id)
+                del parked[stream.order_id]
+                log.info("stream of an order goes on", order_id=stream.order_id, version=stream.version)
+        return set(parked)
 
     async def _publish(self, reader: LogReader, sender: Sender, rows: list[LogRow], parked: set[str]) -> None:
         """Send one batch; the cursor moves behind the last row before which everything is acknowledged."""
@@ -199,21 +222,28 @@ class Relay:
             await reader.advance(rows[first_open - 1].cursor)
         if code not in REFUSED_FOR_GOOD:
             raise Failed(f"a record was not delivered (error {code})")
+        await sender.close()
         await self._one_by_one(reader, rows[first_open:], parked)
 
     async def _one_by_one(self, reader: LogReader, rows: list[LogRow], parked: set[str]) -> None:
         """A batch was refused for good for at least one of its records: find it, park its order, let the rest flow."""
+        for row in rows:
+            await self._send_rows_alone(reader, [row], parked)
+            await reader.advance(row.cursor)
+        raise Failed("a batch was refused; its records were sent one by one")
+
+    async def _send_rows_alone(self, reader: LogReader, rows: list[LogRow], parked: set[str]) -> bool:
+        """Send each record alone; False when one is refused for good, and its order parked from there on."""
         for row in rows:
             for record in records(row) if row.order_id not in parked else ():
                 code = await self._send_alone(record)
                 if code in REFUSED_FOR_GOOD:
                     await self._park(reader, row, f"the broker refuses a record of {len(record.value)} bytes ({code})")
                     parked.add(row.order_id)
-                    break
+                    return False
                 if code is not None:
                     raise Failed(f"a record was not delivered (error {code})")
-            await reader.advance(row.cursor)
-        raise Failed("a batch was refused; its records were sent one by one")
+        return True
 
     async def _send_alone(self, record: Record) -> int | None:
         sender = Sender(self._bootstrap, self._topic)

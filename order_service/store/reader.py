@@ -65,12 +65,13 @@ class Blocker(Struct, frozen=True):
 
 
 class ParkedStream(Struct, frozen=True):
-    """An order of which nothing is sent from ``version`` on."""
+    """An order of which nothing is sent from ``version`` on; ``resume``: a person wants it to be tried again."""
 
     order_id: str
     version: int
     error: str
     since: datetime
+    resume: bool = False
 
 
 class LogReader:
@@ -159,7 +160,26 @@ class LogReader:
         """The orders of which nothing is sent, the longest waiting first."""
         statement = query("parked_streams")
         rows = await self._pool.fetch(statement.sql, *statement.args(reader=self.name))
-        return [ParkedStream(r["order_id"], r["version"], r["error"], r["since"]) for r in rows]
+        return [ParkedStream(r["order_id"], r["version"], r["error"], r["since"], r["resume"]) for r in rows]
+
+    async def held_back(self, stream: ParkedStream) -> list[LogRow]:
+        """The rows of a parked order that the cursor has passed, oldest first."""
+        statement = query("read_stream")
+        cursor = self.cursor
+        values = statement.args(
+            order_id=stream.order_id,
+            version=stream.version,
+            epoch=cursor.epoch,
+            xid=str(cursor.xid),
+            position=cursor.position,
+            personal=self._personal,
+        )
+        return [_log_row(row) for row in await self._pool.fetch(statement.sql, *values)]
+
+    async def unpark(self, order_id: str) -> None:
+        """Nothing is held back of this order any more."""
+        statement = query("unpark_stream")
+        await self._pool.execute(statement.sql, *statement.args(reader=self.name, order_id=order_id))
 
     def _check_owned(self, row: bool | None) -> None:
         if row is None:
@@ -178,6 +198,13 @@ class LogReader:
         self._newest[order_id] = version if seen is None else max(seen, version)
         if len(self._newest) > _ORDERS_REMEMBERED:
             self._newest.popitem(last=False)
+
+
+async def resume_stream(pool: asyncpg.Pool, name: str, order_id: str) -> bool:
+    """Ask the reader to go on with a parked order, from where it stopped; False if it is not parked."""
+    statement = query("resume_stream")
+    told = await pool.execute(statement.sql, *statement.args(reader=name, order_id=order_id))
+    return told == "UPDATE 1"
 
 
 async def lag_s(pool: asyncpg.Pool, name: str) -> float | None:

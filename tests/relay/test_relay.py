@@ -7,11 +7,11 @@ import asyncio
 from order_service.core.messages import Cancel
 from order_service.embedded import Kafka
 from order_service.relay import READER
-from order_service.store.reader import LogReader
+from order_service.store.reader import LogReader, resume_stream
 from tests.store.given import entry, store
 
 from .rig import records, relaying, until, until_relayed
-from .topic import first_seen, make_topic, sequences, topic_name
+from .topic import configure_topic, first_seen, make_topic, sequences, topic_name
 
 
 async def test_a_record_is_a_cloud_event_in_binary_mode(database: str, kafka: Kafka) -> None:
@@ -145,17 +145,51 @@ async def test_a_record_that_is_refused_for_good_parks_its_order_and_the_others_
     topic = topic_name()
     await asyncio.to_thread(make_topic, kafka.bootstrap, topic, **{"max.message.bytes": "4000"})
     async with store(database) as s:
-        before = [await s.reserved() for _ in range(3)]
-        large = await s.reserved(metadata={"note": "x" * 5000})
-        after = [await s.reserved() for _ in range(3)]
+        before = [await s.confirmed() for _ in range(3)]
+        large = await s.confirmed(metadata={"note": "x" * 5000})
+        after = [await s.confirmed() for _ in range(3)]
         async with relaying(database, kafka.bootstrap, topic):
             await until_relayed(s)
             await s.cancelled(large)
-            later = await s.reserved()
+            later = await s.confirmed()
             await until_relayed(s)
         found = await records(kafka.bootstrap, topic)
         fine = [o.state.order.id for o in (*before, *after, later)]
-        assert {key: first_seen(numbers) for key, numbers in sequences(found).items()} == {key: [1] for key in fine}
+        first = {key: first_seen(numbers) for key, numbers in sequences(found).items()}
+        assert first == {key: [1, 2, 3, 4] for key in fine}
         [parked] = await LogReader(s.pool, READER, "test").parked()
         assert (parked.order_id, parked.version) == (large.state.order.id, 2)
         assert parked.error.startswith("the broker refuses a record of ")
+
+
+async def test_a_parked_order_goes_on_where_it_stopped_when_a_person_has_seen_to_it(
+    database: str, kafka: Kafka
+) -> None:
+    topic = topic_name()
+    await asyncio.to_thread(make_topic, kafka.bootstrap, topic, **{"max.message.bytes": "4000"})
+    async with store(database) as s:
+        large = await s.confirmed(metadata={"note": "x" * 5000})
+        order_id = large.state.order.id
+        parked = LogReader(s.pool, READER, "test").parked
+        async with relaying(database, kafka.bootstrap, topic):
+            await until_relayed(s)
+        assert await resume_stream(s.pool, READER, order_id)
+        async with relaying(database, kafka.bootstrap, topic):
+
+            async def tried_again() -> bool:
+                return not (await parked())[0].resume
+
+            await until(tried_again)
+        assert await records(kafka.bootstrap, topic) == []
+        await asyncio.to_thread(configure_topic, kafka.bootstrap, topic, **{"max.message.bytes": "100000"})
+        assert await resume_stream(s.pool, READER, order_id)
+        await s.cancelled(large)
+        async with relaying(database, kafka.bootstrap, topic):
+
+            async def goes_on() -> bool:
+                return await parked() == []
+
+            await until(goes_on)
+            await until_relayed(s)
+        assert sequences(await records(kafka.bootstrap, topic)) == {order_id: [1, 2, 3, 4, 5, 6]}
+        assert not await resume_stream(s.pool, READER, order_id)

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from confluent_kafka import Consumer, Message, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 PATIENCE_S = 60.0
@@ -49,6 +49,14 @@ def make_topic(bootstrap: str, name: str, **config: str) -> None:
     """A topic with one partition and this configuration."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     admin.create_topics([NewTopic(name, 1, config=config)])[name].result(30)
+
+
+def configure_topic(bootstrap: str, name: str, **config: str) -> None:
+    """Change the topic's configuration."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    wanted = [ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET) for key, value in config.items()]
+    resource = ConfigResource(ConfigResource.Type.TOPIC, name, incremental_configs=wanted)
+    admin.incremental_alter_configs([resource])[resource].result(30)
 
 
 def everything(bootstrap: str, name: str) -> list[Seen]:

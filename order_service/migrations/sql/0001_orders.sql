@@ -311,13 +311,15 @@ create table log_readers (
     lease_until timestamptz not null default now()
 );
 
--- Orders whose next event a reader's target refuses for good: from `version` on, nothing of them is sent.
+-- Orders whose next event a reader's target refuses for good: from `version` on, nothing of them is sent, until a person
+-- has seen to it and wants the stream to `resume`.
 create table parked_streams (
     reader   text not null,
     order_id uuid not null,
     version  int not null,
     error    text not null,
     since    timestamptz not null default now(),
+    resume   boolean not null default false,
     primary key (reader, order_id)
 );
 
