@@ -32,7 +32,14 @@ def configure_logging(level: str = "info", fmt: str = "json") -> None:
         )
     else:
         structlog.configure(
-            processors=[*shared[:3], structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())],
+            processors=[
+                *shared[:3],
+                structlog.dev.ConsoleRenderer(
+                    colors=sys.stderr.isatty(),
+                    # The default shows the local variables of every frame: addresses, tokens.
+                    exception_formatter=structlog.dev.plain_traceback,
+                ),
+            ],
             wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
             logger_factory=structlog.PrintLoggerFactory(sys.stderr),
             cache_logger_on_first_use=True,
