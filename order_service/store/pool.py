@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import asyncpg
 
@@ -23,6 +24,10 @@ _SETTINGS = {
 }
 _TRANSACTION_TIMEOUT_SINCE = 17
 _NO_LIMIT = 0
+ACQUIRE_WITHIN_S = 2.0
+"""A client that gets no connection by then is told so. The pool allows a cancelled statement as long to end."""
+
+_CONNECT_WITHIN_S = 5.0
 
 
 class _Connection(asyncpg.Connection):
@@ -32,14 +37,31 @@ class _Connection(asyncpg.Connection):
         return ""
 
 
+class _Pool(asyncpg.Pool):
+    """A pool in which nobody waits without end, neither for a connection nor for the end of a statement given up."""
+
+    def acquire(self, *, timeout: float | None = None) -> Any:
+        """A connection, or ``TimeoutError``."""
+        return super().acquire(timeout=ACQUIRE_WITHIN_S if timeout is None else timeout)
+
+
 async def connect(
-    dsn: str, *, min_size: int = 1, max_size: int = 10, name: str = "order-service", command_timeout_s: float = 10
+    dsn: str, *, min_size: int = 1, max_size: int = 10, name: str = "order-service", command_timeout_s: float = 6
 ) -> asyncpg.Pool:
     """A pool of connections to the database ``dsn`` names; ``name`` is what pg_stat_activity shows."""
-    pool = await asyncpg.create_pool(
+    pool = await _Pool(
         dsn,
+        init_size=min_size,
         min_size=min_size,
         max_size=max_size,
+        max_queries=50_000,
+        max_inactive_connection_lifetime=300.0,
+        loop=None,
+        connect=None,
+        setup=None,
+        reset=None,
+        record_class=asyncpg.Record,
+        timeout=_CONNECT_WITHIN_S,
         command_timeout=command_timeout_s,
         max_cacheable_statement_size=_NO_LIMIT,
         max_cached_statement_lifetime=_NO_LIMIT,

@@ -13,6 +13,7 @@ import asyncpg
 from order_service.config import Settings
 from order_service.core.errors import Refusal
 from order_service.core.messages import Cancel, Command, Pay, PlaceOrder, RefundOrder, SetStatus
+from order_service.dispatch import Dispatcher
 from order_service.engine import Engine
 from order_service.requests import Ask, Principal, Reply
 from order_service.service import OrderService
@@ -48,6 +49,12 @@ class Replica:
     def engine(self) -> Engine:
         """The engine behind the service."""
         return self.orders._engine
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """What makes the calls."""
+        dispatcher: Dispatcher = self.engine._start_calls.__self__  # type: ignore[attr-defined]
+        return dispatcher
 
     @property
     def waiters(self) -> int:
@@ -101,10 +108,6 @@ class Replica:
         return order
 
 
-class Refused(Exception):
-    """A refusal where an answer was expected."""
-
-
 async def answered(work: Coroutine[Any, Any, Reply]) -> Reply:
     """The reply, also where it is a refusal of the rules (the API makes a problem document of it)."""
     try:
@@ -156,15 +159,30 @@ async def rows(database: str, sql: str, *args: Any) -> list[dict[str, Any]]:
         await connection.close()
 
 
+async def script(database: str, sql: str) -> None:
+    """Run several statements in one session."""
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute(sql)
+    finally:
+        await connection.close()
+
+
 class Valve(Proxy):
-    """A proxy that can also hold back everything, as a network does that just drops packets."""
+    """A proxy that can also hold back everything, or go dumb, as a network does that just drops packets."""
 
     def __init__(self, dsn: str) -> None:
         super().__init__(dsn)
         self.open = asyncio.Event()
         self.open.set()
+        self._age = 0
+
+    def abandon(self) -> None:
+        """No byte comes through the connections there are, ever again; nobody is told. New ones work."""
+        self._age += 1
 
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, what: Fault) -> None:
+        age = self._age
         with suppress(OSError):
             while data := await source.read(65536):
                 if self._fault == what:
@@ -172,6 +190,8 @@ class Valve(Proxy):
                     self.faults += 1
                     return
                 await self.open.wait()
+                if age != self._age:
+                    await asyncio.Event().wait()
                 sink.write(data)
                 await sink.drain()
 
