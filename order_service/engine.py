@@ -88,6 +88,20 @@ class Waiter:
         """None where the answer has come by another way, and is to be looked up."""
 
 
+class _Turn:
+    """One change of an order at a time in this process: its rivals are other replicas only.
+
+    ``last`` is the order as the newest of the ``commits`` made in turn left it; whoever was in line before that commit
+    goes on from there and need not load it.
+    """
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.users = 0
+        self.commits = 0
+        self.last: Loaded | None = None
+
+
 def backoff_s(attempts: int, retry_after_s: float | None) -> float:
     """Full jitter, doubling from a quarter second to half a minute; a partner's own wish is honoured."""
     ceiling = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** min(attempts, 10))
@@ -134,6 +148,7 @@ class Engine:
         self._lease_s = lease_s
         self._start_calls = start_calls
         self._waiters: defaultdict[str, list[Waiter]] = defaultdict(list)
+        self._turns: dict[str, _Turn] = {}
 
     async def load(self, order_id: str) -> Loaded:
         """The order as it is now; raises ``OrderNotFound``."""
@@ -159,6 +174,37 @@ class Engine:
         ``hint`` is the order as this process saw it last: where it is stale the commit says so. ``waiter`` is
         registered as soon as the decision tells what to wait for.
         """
+        turn = self._turns.setdefault(order_id, _Turn())
+        turn.users += 1
+        commits = turn.commits
+        try:
+            async with turn.lock:
+                if turn.commits != commits:
+                    hint = turn.last
+                applied = await self._apply(
+                    order_id, message, frame, key=key, if_match=if_match, hint=hint, call=call, waiter=waiter
+                )
+                if applied.written and applied.decision.change is not None:
+                    # Only a new version was the newest when it was written; what is less goes unseen past others.
+                    turn.commits, turn.last = turn.commits + 1, applied.loaded
+                return applied
+        finally:
+            turn.users -= 1
+            if not turn.users:
+                del self._turns[order_id]
+
+    async def _apply(
+        self,
+        order_id: str,
+        message: Message,
+        frame: Frame,
+        *,
+        key: KeyBinding | None,
+        if_match: int | None,
+        hint: Loaded | None,
+        call: Owed | None,
+        waiter: Waiter | None,
+    ) -> Applied:
         for attempt in range(MAX_TRIES):
             loaded = hint or await self.load(order_id)
             hint = None

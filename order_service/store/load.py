@@ -55,12 +55,15 @@ def document(snapshot: bytes, contacts: bytes | None) -> bytes:
 
 async def load(pool: asyncpg.Pool, ids: Collection[str]) -> dict[str, Loaded]:
     """The orders of these ids, by id, in one statement and of one moment; an id without an order is left out."""
+    return {order_id: _loaded(row) for order_id, row in (await _rows(pool, ids)).items()}
+
+
+async def _rows(pool: asyncpg.Pool, ids: Collection[str]) -> dict[str, asyncpg.Record]:
     known = [order_id for order_id in ids if is_id(order_id)]
     if not known:
         return {}
     statement = query("load")
-    rows = await pool.fetch(statement.sql, *statement.args(ids=known))
-    return {row["id"]: _loaded(row) for row in rows}
+    return {row["id"]: row for row in await pool.fetch(statement.sql, *statement.args(ids=known))}
 
 
 def is_id(text: str) -> bool:
@@ -122,7 +125,7 @@ class Loader:
         while self._waiting:
             batch = {order_id: self._waiting.pop(order_id) for order_id in list(self._waiting)[: self._limit]}
             try:
-                found = await load(self._pool, batch)
+                found = await _rows(self._pool, batch)
             except BaseException as error:
                 for future in batch.values():
                     future.set_exception(error if isinstance(error, Exception) else ConnectionError("load was cut off"))
@@ -130,4 +133,12 @@ class Loader:
                     raise
             else:
                 for order_id, future in batch.items():
-                    future.set_result(found.get(order_id))
+                    _tell(future, found.get(order_id))
+
+
+def _tell(future: asyncio.Future[Loaded | None], row: asyncpg.Record | None) -> None:
+    """An order that cannot be read is a fault for those who asked for it, not for its neighbours."""
+    try:
+        future.set_result(None if row is None else _loaded(row))
+    except Exception as error:
+        future.set_exception(error)
