@@ -15,8 +15,12 @@ class DatabaseClock:
         self._offset_s = time.time() - time.monotonic()
 
     def observe(self, server_time: datetime, sent_s: float, received_s: float) -> None:
-        """Take over what the database said its time was, between two readings of ``time.monotonic``."""
-        self._offset_s = server_time.timestamp() - (sent_s + received_s) / 2
+        """Move as far as what the database said its time was, between two readings of ``time.monotonic``, asks for.
+
+        An answer that was long under way allows for many times: it does not spoil what a quick one has taught.
+        """
+        at = server_time.timestamp()
+        self._offset_s = min(max(self._offset_s, at - received_s), at - sent_s)
 
     def set(self, server_time: datetime) -> None:
         """Take over what the database says its time is just now."""

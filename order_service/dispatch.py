@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
@@ -21,7 +22,10 @@ from order_service.core.errors import Refusal
 from order_service.core.messages import Answered, Tick
 from order_service.engine import Engine, Frame, Owed
 from order_service.partners.door import Partners, dispatch_call
+from order_service.store.away import DATABASE_AWAY
 from order_service.store.calls import claim, due_timers
+from order_service.store.keys import purge_keys
+from order_service.store.reads import clock as database_time
 
 log = structlog.get_logger("dispatch")
 
@@ -32,6 +36,15 @@ POLL_S = 0.25
 SWEEP_S = 0.5
 BROKEN_ORDER_PAUSE_S = 30.0
 """An order whose timer cannot be handled is left alone this long, so that the sweep goes on with the others."""
+
+UNREACHED_ORDER_PAUSE_S = 10.0
+TICK_WITHIN_S = 3.0
+PURGE_S = 600.0
+PURGE_AT_ONCE = 1000
+STEP_ENDS_WITHIN_S = 2.0
+"""A worker that is stopped finishes the step it is at: calls that were just claimed are not left to their lease."""
+
+PARTNERS = ("inventory", "cart", "payment")
 
 _PARTNER = {
     CallKind.RESERVE: "inventory",
@@ -53,7 +66,9 @@ class Dispatcher:
         self._partners = partners
         self._timeout_s = timeout_s
         self._slack_s = lease_s - timeout_s
-        self._turns = {name: asyncio.Semaphore(at_once) for name in ("inventory", "cart", "payment")}
+        self._at_once = at_once
+        self._turns = {name: asyncio.Semaphore(at_once) for name in PARTNERS}
+        self._under_way: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self.engine: Engine | None = None
 
@@ -61,6 +76,10 @@ class Dispatcher:
         """Make these calls in the background; a request that waits for them may go away meanwhile."""
         for call in calls:
             self.spawn(self.make(call))
+
+    def room(self, partner: str) -> int:
+        """How many more calls to this partner would get their turn at once."""
+        return max(0, self._at_once - self._under_way[partner])
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run in the background and keep hold of it: the event loop alone would forget it."""
@@ -75,6 +94,16 @@ class Dispatcher:
 
     async def make(self, call: Owed) -> None:
         """One exchange with the partner, and its answer applied under the lease's token."""
+        partner = partner_of(call.kind)
+        self._under_way[partner] += 1
+        try:
+            await self._make(call)
+        except Exception:
+            log.exception("call_not_made", call_id=call.call_id, order_id=call.order_id)
+        finally:
+            self._under_way[partner] -= 1
+
+    async def _make(self, call: Owed) -> None:
         started = time.monotonic()
         answer = await self._exchange(call, started)
         if answer is None:
@@ -126,7 +155,7 @@ class Dispatcher:
             try:
                 await self.engine.apply(call.order_id, message, frame, hint=hint, call=call)
                 return
-            except (OSError, TimeoutError, Refusal) as fault:
+            except (Refusal, *DATABASE_AWAY) as fault:
                 log.warning("answer_not_stored", call_id=call.call_id, fault=type(fault).__name__)
                 hint = None
                 if not pause_s or time.monotonic() - started + pause_s > self._timeout_s + self._slack_s:
@@ -138,8 +167,9 @@ class Dispatcher:
 
     async def drain(self, timeout_s: float) -> None:
         """Wait for calls under way, up to ``timeout_s`` seconds; what is left is found by its lease."""
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=timeout_s)
+        deadline = time.monotonic() + timeout_s
+        while self._tasks and time.monotonic() < deadline:  # an answer may lead to the next call
+            await asyncio.wait(set(self._tasks), timeout=deadline - time.monotonic())
         for task in self._tasks:
             task.cancel()
 
@@ -161,11 +191,14 @@ class Worker:
         self._tasks = [
             asyncio.create_task(self._repeat(self._claim, POLL_S, "claim")),
             asyncio.create_task(self._repeat(self._sweep, SWEEP_S, "sweep")),
+            asyncio.create_task(self._repeat(self._purge, PURGE_S, "purge")),
         ]
 
     async def stop(self) -> None:
         """Claim nothing more; calls under way are the dispatcher's."""
         self._stopping.set()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STEP_ENDS_WITHIN_S)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -186,7 +219,19 @@ class Worker:
                         await self._stopping.wait()
 
     async def _claim(self) -> bool:
-        claimed = await claim(self._pool, limit=CLAIM_AT_ONCE, lease_s=self._lease_s)
+        room = {name: self._dispatcher.room(name) for name in PARTNERS}
+        if min(room.values()) >= CLAIM_AT_ONCE:
+            return await self._claim_of(None, CLAIM_AT_ONCE)
+        # What is claimed beyond the turns that are left would only lose its lease: others may have turns.
+        more = [
+            await self._claim_of([kind for kind in CallKind if partner_of(kind) == name], min(left, CLAIM_AT_ONCE))
+            for name, left in room.items()
+            if left
+        ]
+        return any(more)
+
+    async def _claim_of(self, kinds: list[CallKind] | None, limit: int) -> bool:
+        claimed = await claim(self._pool, limit=limit, lease_s=self._lease_s, kinds=kinds)
         self._dispatcher.start_calls(
             [
                 Owed(
@@ -204,18 +249,29 @@ class Worker:
                 for c in claimed
             ]
         )
-        return len(claimed) == CLAIM_AT_ONCE
+        return len(claimed) == limit
 
     async def _sweep(self) -> bool:
         now = time.monotonic()
         self._left_alone = {k: until for k, until in self._left_alone.items() if until > now}
         due = await due_timers(self._pool, limit=CLAIM_AT_ONCE, skip=[*self._left_alone])
+        if due:
+            # The database says that it is time: a clock that thinks otherwise (a machine that slept) is put right.
+            sent = time.monotonic()
+            self._engine.clock.observe(await database_time(self._pool), sent, time.monotonic())
         for order_id in due:
+            if self._stopping.is_set():
+                break
             try:
-                await self._engine.apply(order_id, Tick(), Frame("system:timer", f"timer-{order_id}"))
-            except (OSError, TimeoutError):
+                async with asyncio.timeout(TICK_WITHIN_S):
+                    await self._engine.apply(order_id, Tick(), Frame("system:timer", f"timer-{order_id}"))
+            except DATABASE_AWAY:
+                self._left_alone[order_id] = time.monotonic() + UNREACHED_ORDER_PAUSE_S
                 raise
             except Exception:
                 self._left_alone[order_id] = time.monotonic() + BROKEN_ORDER_PAUSE_S
                 log.exception("timer_failed", order_id=order_id)
         return len(due) == CLAIM_AT_ONCE
+
+    async def _purge(self) -> bool:
+        return await purge_keys(self._pool, limit=PURGE_AT_ONCE) == PURGE_AT_ONCE
