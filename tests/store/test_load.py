@@ -84,7 +84,7 @@ async def test_an_erased_order_is_still_an_order(database: str) -> None:
         assert (await s.cancelled(loaded)).state.order.status == "cancelled"
 
 
-@pytest.mark.parametrize("no_id", NO_ID)
+@pytest.mark.parametrize("no_id", NO_ID, ids=range(len(NO_ID)))
 async def test_what_is_no_id_is_no_order(database: str, no_id: str) -> None:
     async with store(database) as s:
         assert await one_document(s.pool, no_id) is None
