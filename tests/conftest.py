@@ -21,6 +21,12 @@ from order_service.embedded import Kafka, Postgres, ports
 _TEMPLATE = "template_of_tests"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How much bad input the suite sends, and which."""
+    parser.addoption("--bad-requests", type=int, default=5_000, help="requests with a fault each (tests/badinput)")
+    parser.addoption("--bad-seed", type=int, default=1, help="brings a run of tests/badinput back, number by number")
+
+
 @pytest.fixture(scope="session")
 def servers_dir() -> Iterator[Path]:
     """The data folder of this run's servers, removed at the end."""

@@ -218,22 +218,22 @@ def spoiled() -> Iterator[Spoiled]:
 
 def _of_field(body: Any, field: Field) -> Iterator[tuple[str, bytes, str]]:
     place = pointer(field.path)
-    for fault, value in _values(field):
-        yield fault, _with(body, field.path, value), place
+    for fault, value in values(field):
+        yield fault, changed(body, field.path, value), place
     if field.required:
-        yield "missing", _without(body, field.path), place
+        yield "missing", removed(body, field.path), place
     if not field.nullable and field.kind in ("text", "number", "object", "list", "map", "user"):
-        yield "null", _with(body, field.path, None), place
+        yield "null", changed(body, field.path, None), place
     if field.kind == "object":
         for unknown in ("unknown", "a/b", "m~n", "id", "status2", "total", "", "pa id", "é"):
-            spoiled_body = _with(body, (*field.path, unknown), 1)
+            spoiled_body = changed(body, (*field.path, unknown), 1)
             yield f"unknown member {unknown}", spoiled_body, pointer((*field.path, unknown))
-        yield "NUL in a name", _with(body, (*field.path, "a\0b"), 1), pointer((*field.path, "a\0b"))
+        yield "NUL in a name", changed(body, (*field.path, "a\0b"), 1), pointer((*field.path, "a\0b"))
     if field.path and isinstance(field.path[-1], str):
-        yield "twice", _twice(body, field.path), place
+        yield "twice", doubled(body, field.path), place
 
 
-def _values(field: Field) -> Iterator[tuple[str, Any]]:
+def values(field: Field) -> Iterator[tuple[str, Any]]:
     match field.kind:
         case "text":
             yield from _NOT_TEXT.items()
@@ -277,36 +277,36 @@ def _items(count: int) -> list[dict[str, Any]]:
     return [{"productId": "p", "name": "n", "quantity": 1, "unitPrice": 1}] * count
 
 
-def _with(body: Any, path: Path, value: Any) -> bytes:
+def changed(body: Any, path: Path, value: Any) -> bytes:
     if not path:
-        return _encode(value)
-    changed = copy.deepcopy(body)
-    parent = changed
+        return encode(value)
+    copied = copy.deepcopy(body)
+    parent = copied
     for step in path[:-1]:
         parent = parent[step]
     parent[path[-1]] = value
-    return _encode(changed)
+    return encode(copied)
 
 
-def _without(body: Any, path: Path) -> bytes:
-    changed = copy.deepcopy(body)
-    parent = changed
+def removed(body: Any, path: Path) -> bytes:
+    copied = copy.deepcopy(body)
+    parent = copied
     for step in path[:-1]:
         parent = parent[step]
     del parent[path[-1]]
-    return _encode(changed)
+    return encode(copied)
 
 
-def _twice(body: Any, path: Path) -> bytes:
+def doubled(body: Any, path: Path) -> bytes:
     """The member once more, under a name that is replaced when all else is text."""
     parent = body
     for step in path[:-1]:
         parent = parent[step]
-    raw = _with(body, (*path[:-1], "@@twin"), parent[path[-1]])
+    raw = changed(body, (*path[:-1], "@@twin"), parent[path[-1]])
     return raw.replace(b'"@@twin"', json.dumps(path[-1]).encode())
 
 
-def _encode(value: Any) -> bytes:
+def encode(value: Any) -> bytes:
     text = json.dumps(value)
     while f'"{_RAW}' in text:
         before, _, rest = text.partition(f'"{_RAW}')

@@ -1,0 +1,1 @@
+"""Thousands of requests with one fault each against the whole running service."""
