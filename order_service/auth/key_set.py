@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -101,7 +102,9 @@ def _key(entry: Any) -> IssuerKey | None:
     if not isinstance(kid, str | None) or not isinstance(alg, str | None):
         return None
     try:
-        key = JWKRegistry.import_key({name: value for name, value in entry.items() if name in _PUBLIC})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # short keys are passed over, and that is all there is to say
+            key = JWKRegistry.import_key({name: value for name, value in entry.items() if name in _PUBLIC})
         if isinstance(key, RSAKey) and key.public_key.key_size < MIN_RSA_BITS:
             return None
     except (JoseError, ValueError, TypeError, KeyError):
@@ -123,7 +126,7 @@ class KeySet:
         self._read_at = float("-inf")
         self._tried_at = float("-inf")
         self._reading: asyncio.Task[None] | None = None
-        self._unknown: Fresh[str, bool] = Fresh(MAX_UNKNOWN)
+        self._unknown: Fresh[str, bool] = Fresh(MAX_UNKNOWN, clock)
 
     def start(self) -> None:
         """Begin to read the set, before the first token comes."""

@@ -10,6 +10,9 @@ import pytest
 from order_service.embedded import Kafka, Postgres
 from tests.auth.issuer import Issuer
 from tests.auth.shop import Shop
+from tests.store.conftest import pytest_pyfunc_call
+
+__all__ = ["pytest_pyfunc_call"]
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,7 @@ class Issuer:
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)
+                self.close_connection = "Content-Length" in headers  # it says more than there is
 
             def log_message(self, *_: Any) -> None:
                 """Not on the tests' terminal."""
