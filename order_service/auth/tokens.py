@@ -73,8 +73,8 @@ class JwtVerifier:
             return known
         claims = await self._verified(token)
         principal = principal_of(claims)
-        left_s = claims["exp"] + LEEWAY_S - time.time()
-        self._known.put(digest, principal, min(BELIEVED_S, left_s))
+        now = time.time()
+        self._known.put(digest, principal, min(claims["exp"] + LEEWAY_S, now + BELIEVED_S) - now)
         return principal
 
     async def _verified(self, token: str) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class JwtVerifier:
     def _header(self, header: dict[str, Any]) -> tuple[str | None, str]:
         """Key id and algorithm."""
         alg, kid, typ = header.get("alg"), header.get("kid"), header.get("typ", "JWT")
-        if alg not in self._algorithms:
+        if not isinstance(alg, str) or alg not in self._algorithms:
             raise BadToken("algorithm not allowed")
         if "crit" in header or "b64" in header:
             raise BadToken("extensions are not understood")
@@ -113,6 +113,8 @@ class JwtVerifier:
             self._claims.validate(claims)
         except JoseError as fault:
             raise BadToken(f"{fault.error}: {fault.description}") from None
+        except (OverflowError, ValueError, TypeError):
+            raise BadToken("the claims cannot be read") from None
         return claims
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -172,6 +173,23 @@ def test_a_cart_that_is_too_slow_is_a_503_too_and_one_that_is_not_there_is_empty
     cart.answer, cart.delay_s = (404, {}, b"{}"), 0.0
     assert place(second, key, cart_order(USER)).json["code"] == "cart-changed"
     assert traces(shop) == before
+
+
+def test_a_twin_that_sees_the_cart_emptied_gets_the_answer_of_the_first(
+    shop: Shop, second: Shop, cart: Issuer, key: str
+) -> None:
+    shop.fill_cart(USER)
+    cart.answer, cart.delay_s = (200, {}, GOOD), 0.8
+    hits = cart.hits
+    with ThreadPoolExecutor() as pool:
+        twin = pool.submit(place, second, key, cart_order(USER), Idempotency_Key="emptied")
+        shop.until(lambda: cart.hits > hits)
+        first = place(shop, key, cart_order(USER), Idempotency_Key="emptied")
+        assert first.status == 201, first.body
+        answer = twin.result()
+    cart.delay_s = 0.0
+    assert (answer.status, answer.body) == (201, first.body)
+    assert answer.headers["Idempotent-Replayed"] == "true"
 
 
 def test_a_second_process_knows_the_keys_too(second: Shop, key: str) -> None:

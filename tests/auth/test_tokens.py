@@ -96,20 +96,20 @@ def _secret_of(issuer: Issuer) -> bytes:
     return key.as_pem(private=False)
 
 
-def _none(issuer: Issuer, _: Issuer, alg: str = "none", signature: str = "") -> str:
+def _none(issuer: Issuer, _: Issuer, alg: Any = "none", signature: str = "") -> str:
     head = b64(json.dumps({"alg": alg, "typ": "JWT", "kid": "rsa-1"}).encode())
     return f"{head}.{b64(json.dumps(issuer.claims(scope='staff')).encode())}.{signature}"
 
 
 def _with_own_key(issuer: Issuer, thief: Issuer) -> str:
     key = thief.keys["rsa-1"][1]
-    header = {"alg": "RS256", "kid": "rsa-1", "jwk": key.as_dict(private=False)}
+    return _signed_with(key, issuer, jwk=key.as_dict(private=False))
+
+
+def _signed_with(key: Any, issuer: Issuer, kid: Any = "rsa-1", alg: str = "RS256", **header: Any) -> str:
+    """Staff's claims, signed with any key."""
+    header |= {"alg": alg} | ({} if kid is None else {"kid": kid})
     return signed(header, issuer.claims(scope="staff"), key)
-
-
-def _pointing_home(issuer: Issuer, thief: Issuer, name: str) -> str:
-    header = {"alg": "RS256", "kid": "rsa-1", name: thief.url}
-    return signed(header, issuer.claims(scope="staff"), thief.keys["rsa-1"][1])
 
 
 def _signed_by_secret(issuer: Issuer, alg: str, kid: str, secret: bytes) -> str:
@@ -136,88 +136,106 @@ def _bent(issuer: Issuer, part: int) -> str:
     return ".".join(parts)
 
 
-FORGED: dict[str, Forge] = {
-    "none": _none,
-    "none, in other letters": lambda i, t: _none(i, t, "nOnE"),
-    "none, with a signature": lambda i, t: _none(i, t, "none", "AAAA"),
-    "RS256 without a signature": lambda i, t: _none(i, t, "RS256"),
-    "HS256 with the public key as secret": lambda i, _: _signed_by_secret(i, "HS256", "rsa-1", _secret_of(i)),
-    "HS512 with the public key as secret": lambda i, _: _signed_by_secret(i, "HS512", "rsa-1", _secret_of(i)),
-    "HS256 with a secret that the set publishes": lambda i, _: _signed_by_secret(i, "HS256", "secret", b"s" * 32),
-    "an algorithm that is not pinned": lambda i, _: signed(
-        {"alg": "RS512", "kid": "rsa-1"}, i.claims(), i.keys["rsa-1"][1]
-    ),
-    "PS256 by the same key": lambda i, _: signed({"alg": "PS256", "kid": "rsa-1"}, i.claims(), i.keys["rsa-1"][1]),
-    "a key for encryption": lambda i, _: signed(
-        {"alg": "RS256", "kid": "for-encryption"}, i.claims(), i.keys["rsa-1"][1]
-    ),
-    "a key of another kind": lambda i, _: signed({"alg": "RS256", "kid": "ec-1"}, i.claims(), i.keys["rsa-1"][1]),
-    "another's key of the same name": lambda i, t: signed(
-        {"alg": "RS256", "kid": "rsa-1"}, i.claims(), t.keys["rsa-1"][1]
-    ),
-    "another's curve": lambda i, _: signed({"alg": "ES256", "kid": "ec-1"}, i.claims(), ECKey.generate_key("P-256")),
-    "no key id, another's key": lambda i, t: signed({"alg": "RS256"}, i.claims(), t.keys["rsa-1"][1]),
-    "an unknown key id": lambda i, _: signed({"alg": "RS256", "kid": "x"}, i.claims(), RSAKey.generate_key(2048)),
-    "a path as key id": lambda i, t: _kid(i, t, "../../../../dev/null"),
-    "SQL as key id": lambda i, t: _kid(i, t, "x' union select 'AA'--"),
-    "a URL as key id": lambda i, t: _kid(i, t, t.url),
-    "a key id of another type": lambda i, t: _kid(i, t, ["rsa-1"]),
-    "an endless key id": lambda i, t: _kid(i, t, "x" * 300),
-    "embedded jwk": _with_own_key,
-    "jku": lambda i, t: _pointing_home(i, t, "jku"),
-    "x5u": lambda i, t: _pointing_home(i, t, "x5u"),
-    "expired": _claims(exp=-60),
-    "not yet valid": _claims(nbf=120),
-    "issued in the future": _claims(iat=120),
-    "another audience": _claims(aud="another"),
-    "other audiences": _claims(aud=["another", "third"]),
-    "an audience that begins alike": _claims(aud=f"{AUDIENCE}-admin"),
-    "another issuer": _claims(iss="http://127.0.0.1:1"),
-    "an issuer that begins alike": lambda i, _: i.token(i.claims(iss=f"{i.name}/")),
-    "a list of issuers": lambda i, _: i.token(i.claims(iss=[i.name])),
-    **{f"no {name}": _claims(**{name: None}) for name in ("iss", "aud", "sub", "exp", "scope")},
-    "both scope and scopes": _claims(scopes=["staff"]),
-    "a scope of another type": _claims(scope={"staff": True}),
-    "an empty subject": _claims(sub=""),
-    "a subject of another type": _claims(sub=7),
-    "a subject that no user can be": _claims(sub="a b"),
-    "exp as text": _claims(exp="9999999999"),
-    "exp as truth": _claims(exp=True),
-    "exp without end": lambda i, _: i.token(json.dumps(i.claims()).replace('"exp": ', '"exp": 1e999, "e": ').encode()),
-    "wrong typ": _header(typ="logout+jwt"),
-    "typ of another type": _header(typ=["JWT"]),
-    "crit": _header(crit=["exp"]),
-    "crit that is understood elsewhere": _header(crit=["b64"], b64=True),
-    "a header twice": lambda i, _: _twice(i, "header"),
-    "a claim twice": lambda i, _: _twice(i, "claims"),
-    "claims that are a list": lambda i, _: i.token(b'["sub"]'),
-    "claims that are no JSON": lambda i, _: i.token(b"sub=ada"),
-    "a bent header": lambda i, _: _bent(i, 0),
-    "bent claims": lambda i, _: _bent(i, 1),
-    "a bent signature": lambda i, _: _bent(i, 2),
-    "two parts": lambda i, _: i.token().rpartition(".")[0],
-    "four parts": lambda i, _: i.token() + ".AA",
-    "five parts": lambda i, _: i.token() + ".AA.AA",
-    "padding": lambda i, _: i.token() + "==",
-    "huge": lambda i, _: i.token(i.claims(filler="x" * 9000)),
-    "huge header": lambda i, _: i.token(filler="x" * 5000),
-    "nothing but dots": lambda i, _: "..",
-    "not a token": lambda i, _: "token",
+FORGED: dict[str, dict[str, Forge]] = {
+    "not a signed token": {
+        "none": _none,
+        "none, in other letters": lambda i, t: _none(i, t, "nOnE"),
+        "RS256 without a signature": lambda i, t: _none(i, t, "RS256"),
+        "two parts": lambda i, _: i.token().rpartition(".")[0],
+        "four parts": lambda i, _: i.token() + ".AA",
+        "five parts": lambda i, _: i.token() + ".AA.AA",
+        "padding": lambda i, _: i.token() + "==",
+        "huge header": lambda i, _: i.token(filler="x" * 4000),
+        "nothing but dots": lambda i, _: "..",
+        "not a token": lambda i, _: "token",
+    },
+    "credentials too long": {"huge": lambda i, _: i.token(i.claims(filler="x" * 9000))},
+    "algorithm not allowed": {
+        "none, with a signature": lambda i, t: _none(i, t, "none", "AAAA"),
+        "HS256 with the public key as secret": lambda i, _: _signed_by_secret(i, "HS256", "rsa-1", _secret_of(i)),
+        "HS512 with the public key as secret": lambda i, _: _signed_by_secret(i, "HS512", "rsa-1", _secret_of(i)),
+        "HS256 with a secret that the set publishes": lambda i, _: _signed_by_secret(i, "HS256", "secret", b"s" * 32),
+        "an algorithm that is not pinned": lambda i, _: _signed_with(i.keys["rsa-1"][1], i, alg="RS512"),
+        "PS256 by the same key": lambda i, _: _signed_with(i.keys["rsa-1"][1], i, alg="PS256"),
+        "an algorithm of another type": lambda i, _: _none(i, i, ["RS256"], "AAAA"),
+    },
+    "no key of the issuer has signed it": {
+        "a key for encryption": lambda i, _: _signed_with(i.keys["rsa-1"][1], i, "for-encryption"),
+        "a key of another kind": lambda i, _: _signed_with(i.keys["rsa-1"][1], i, "ec-1"),
+        "another's key of the same name": lambda i, t: _signed_with(t.keys["rsa-1"][1], i),
+        "another's curve": lambda i, _: _signed_with(ECKey.generate_key("P-256"), i, "ec-1", "ES256"),
+        "no key id, another's key": lambda i, t: _signed_with(t.keys["rsa-1"][1], i, None),
+        "an unknown key id": lambda i, t: _signed_with(t.keys["rsa-1"][1], i, "x"),
+        "a path as key id": lambda i, t: _signed_with(t.keys["rsa-1"][1], i, "../../../../dev/null"),
+        "SQL as key id": lambda i, t: _signed_with(t.keys["rsa-1"][1], i, "x' union select 'AA'--"),
+        "a URL as key id": lambda i, t: _signed_with(t.keys["rsa-1"][1], i, t.url),
+        "embedded jwk": _with_own_key,
+        "jku": lambda i, t: _signed_with(t.keys["rsa-1"][1], i, jku=t.url),
+        "x5u": lambda i, t: _signed_with(t.keys["rsa-1"][1], i, x5u=t.url),
+        "bent claims": lambda i, _: _bent(i, 1),
+        "a bent signature": lambda i, _: _bent(i, 2),
+    },
+    "the key id is none": {
+        "a key id of another type": lambda i, t: _signed_with(t.keys["rsa-1"][1], i, ["rsa-1"]),
+        "an endless key id": lambda i, t: _signed_with(t.keys["rsa-1"][1], i, "x" * 300),
+    },
+    "expired_token": {"expired": _claims(exp=-60)},
+    "invalid_claim": {
+        "not yet valid": _claims(nbf=120),
+        "issued in the future": _claims(iat=120),
+        "another audience": _claims(aud="another"),
+        "other audiences": _claims(aud=["another", "third"]),
+        "an audience that begins alike": _claims(aud=f"{AUDIENCE}-admin"),
+        "another issuer": _claims(iss="http://127.0.0.1:1"),
+        "an issuer that begins alike": lambda i, _: i.token(i.claims(iss=f"{i.name}/")),
+        "a list of issuers": lambda i, _: i.token(i.claims(iss=[i.name])),
+        "an empty subject": _claims(sub=""),
+        "a subject of another type": _claims(sub=7),
+        "exp as text": _claims(exp="9999999999"),
+        "exp as truth": _claims(exp=True),
+        "exp without end": lambda i, _: i.token(
+            json.dumps(i.claims()).replace('"exp": ', '"exp": 1e999, "e": ').encode()
+        ),
+    },
+    "missing_claim": {f"no {name}": _claims(**{name: None}) for name in ("iss", "aud", "sub", "exp")},
+    "one of scope and scopes is needed": {"no scope": _claims(scope=None), "both": _claims(scopes=["staff"])},
+    "the scope cannot be read": {
+        "a scope of another type": _claims(scope={"staff": True}),
+        "scopes that are no words": _claims(scope=["staff", 7]),
+    },
+    "the subject cannot be a user": {"a subject that no user can be": _claims(sub="a b")},
+    "another type of token": {"wrong typ": _header(typ="logout+jwt"), "typ of another type": _header(typ=["JWT"])},
+    "extensions are not understood": {
+        "crit": _header(crit=["exp"]),
+        "crit that is understood elsewhere": _header(crit=["b64"], b64=True),
+    },
+    "cannot be read": {
+        "a header twice": lambda i, _: _twice(i, "header"),
+        "a claim twice": lambda i, _: _twice(i, "claims"),
+        "claims that are a list": lambda i, _: i.token(b'["sub"]'),
+        "claims that are no JSON": lambda i, _: i.token(b"sub=ada"),
+        "a bent header": lambda i, _: _bent(i, 0),
+    },
 }
+"""Why a token is not believed, as the log says it, and those that must not be believed for just that reason."""
 
 
-def _kid(issuer: Issuer, thief: Issuer, kid: Any) -> str:
-    return signed({"alg": "RS256", "kid": kid}, issuer.claims(scope="staff"), thief.keys["rsa-1"][1])
-
-
-@pytest.mark.parametrize("attack", FORGED)
-def test_no_forged_token_is_believed(shop: Shop, issuer: Issuer, thief: Issuer, attack: str) -> None:
-    before = thief.hits
-    answer = shop.ask(FORGED[attack](issuer, thief), "GET", ABSENT)
+@pytest.mark.parametrize(("reason", "attack"), [(reason, attack) for reason in FORGED for attack in FORGED[reason]])
+def test_no_forged_token_is_believed(shop: Shop, issuer: Issuer, thief: Issuer, reason: str, attack: str) -> None:
+    before, correlation_id = thief.hits, uuid.uuid4().hex
+    answer = shop.ask(FORGED[reason][attack](issuer, thief), "GET", ABSENT, X_Correlation_Id=correlation_id)
     assert (answer.status, answer.json["code"]) == (401, "unauthorized")
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     assert thief.hits == before
+    assert _reason(shop, correlation_id).startswith(reason)
+
+
+def _reason(shop: Shop, correlation_id: str) -> str:
+    """Why a request's credentials were not believed: the log says it, the answer does not."""
+    lines = (shop.folder / "service.log").read_text().splitlines()
+    told = [json.loads(line) for line in lines if correlation_id in line and '"not_believed"' in line]
+    return str(told[0]["reason"])
 
 
 @pytest.mark.parametrize(
