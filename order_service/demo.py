@@ -9,6 +9,8 @@ import urllib.request
 import uuid
 from typing import Any
 
+from pydantic import SecretStr
+
 from order_service.config import Settings
 from order_service.running import endpoints
 from order_service.timeline import NotThere, read_timeline, render_timeline
@@ -21,8 +23,9 @@ class DemoFailed(Exception):
 
 
 class _Api:
-    def __init__(self, base: str) -> None:
+    def __init__(self, base: str, key: SecretStr | None) -> None:
         self._base = base
+        self._credentials = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
 
     def __call__(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """One request with a fresh Idempotency-Key; the decoded answer."""
@@ -31,13 +34,18 @@ class _Api:
             f"{self._base}/api/v1/orders{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers=headers,
+            headers=headers | self._credentials,
         )
         try:
             with urllib.request.urlopen(request, timeout=15) as answer:  # noqa: S310
                 decoded: dict[str, Any] = json.load(answer)
                 return decoded
         except urllib.error.HTTPError as error:
+            if error.code in (401, 403):
+                raise DemoFailed(
+                    "the service must know who calls: set ORDER_SERVICE_API_KEY to a key of scope service or staff, "
+                    "made by `order-service keys create`."
+                ) from None
             told = error.read().decode(errors="replace")
             raise DemoFailed(f"{method} {path or '/'} was answered with {error.code}: {told}") from None
         except OSError as error:
@@ -81,7 +89,7 @@ def _basket() -> dict[str, Any]:
 def run_demo(settings: Settings, *, as_json: bool) -> None:
     """Drive both lives and print their timelines; raises ``DemoFailed`` at the first step that goes wrong."""
     known = endpoints(settings)
-    api = _Api(known["api"])
+    api = _Api(known["api"], settings.api_key)
     delivered = _delivered_life(api)
     refunded = _refunded_life(api)
     try:

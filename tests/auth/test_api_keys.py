@@ -95,6 +95,22 @@ def test_what_cannot_be_done_is_one_sentence(shop: Shop, argv: list[str], told: 
     assert sentence.count("\n") == 1
 
 
+def test_the_demo_sends_a_key_and_says_so_where_it_has_none(shop: Shop) -> None:
+    assert "ORDER_SERVICE_API_KEY" in shop.cli("demo", code=1)
+    shop.env["API_KEY"] = shop.key("service")["key"]
+    try:
+        told = json.loads(shop.cli("demo", "--json"))
+    finally:
+        del shop.env["API_KEY"]
+    assert [one["order"]["status"] for one in told] == ["delivered", "refunded"]
+
+
+def test_the_log_says_at_the_start_that_callers_must_be_known(shop: Shop) -> None:
+    lines = (shop.folder / "service.log").read_text().splitlines()
+    started = [json.loads(line) for line in lines if '"started"' in line]
+    assert [line["auth"] for line in started] == ["on"]
+
+
 def test_people_read_text(shop: Shop) -> None:
     made = shop.cli("keys", "create", "--scope", "staff", "--user", "bob", "--expires-in", "90d")
     assert made.startswith("osk_")
