@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,20 @@ log = structlog.get_logger("service")
 
 DRAIN_CALLS_S = 8.0
 """Longer than a partner's answer may take: a call under way at SIGTERM is finished, not left to its lease."""
+
+
+COMMITS_END_WITHIN_S = 3.0
+POOL_CLOSES_WITHIN_S = 2.0
+RELAY_ENDS_WITHIN_S = 8.0
+"""A database or broker that says nothing does not keep the process alive: what it owes is in writing."""
+
+
+async def _within(seconds: float, step: Callable[[], Awaitable[None]]) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await step()
+    except TimeoutError:
+        log.warning("stopped_without_waiting", step=getattr(step, "__qualname__", str(step)))
 
 
 class CannotStart(Exception):
@@ -78,7 +93,7 @@ class Running:
             await pool.execute(query("settle_epoch").sql)  # a restore needs no migration, yet begins a new epoch
         except DATABASE_AWAY as fault:
             raise CannotStart(f"The database does not answer: {fault or type(fault).__name__}.") from None
-        self._stack.push_async_callback(pool.close)
+        self._stack.push_async_callback(self._close_pool, pool)
         self.pool = pool
         if {"api", "worker"} & set(self._parts):
             await self._start_engine(pool)
@@ -97,7 +112,7 @@ class Running:
         )
         self._stack.push_async_callback(partners.close)
         loader, committer = Loader(pool), Committer(pool, observe=COMMIT_ENTRIES.observe)
-        self._stack.push_async_callback(committer.close)
+        self._stack.push_async_callback(_within, COMMITS_END_WITHIN_S, committer.close)
         dispatcher = Dispatcher(partners, timeout_s=settings.partner_timeout, lease_s=settings.lease)
         engine = Engine(
             loader,
@@ -164,7 +179,12 @@ class Running:
             await relay.stop()
             await task
 
-        self._stack.push_async_callback(stop)
+        self._stack.push_async_callback(_within, RELAY_ENDS_WITHIN_S, stop)
+
+    @staticmethod
+    async def _close_pool(pool: Any) -> None:
+        await _within(POOL_CLOSES_WITHIN_S, pool.close)
+        pool.terminate()
 
     def _health(self, pool: Any) -> Health:
         settings = self._settings
