@@ -130,11 +130,8 @@ async def eventually(holds: Callable[[], Coroutine[Any, Any, Any]]) -> None:
             await asyncio.sleep(0.01)
 
 
-@asynccontextmanager
-async def replica(
-    database: str, partners: ScriptedPartners, *, parts: tuple[str, ...] = ("api", "worker"), **settings: Any
-) -> AsyncIterator[Replica]:
-    """A replica that is up; its deadlines are short."""
+def settings_of(database: str, partners: ScriptedPartners, **changes: Any) -> Settings:
+    """Settings with short deadlines."""
     known: dict[str, Any] = {
         "database_url": database,
         "inventory_url": partners.url,
@@ -145,7 +142,15 @@ async def replica(
         "lease": 2.0,
         "auth": "off",
     }
-    async with Running(Settings(**(known | settings)), parts) as running:
+    return Settings(**(known | changes))
+
+
+@asynccontextmanager
+async def replica(
+    database: str, partners: ScriptedPartners, *, parts: tuple[str, ...] = ("api", "worker"), **settings: Any
+) -> AsyncIterator[Replica]:
+    """A replica that is up; its deadlines are short."""
+    async with Running(settings_of(database, partners, **settings), parts) as running:
         assert running.orders is not None
         yield Replica(running.orders)
 

@@ -8,13 +8,12 @@ import time
 import pytest
 
 from order_service import wiring
-from order_service.config import Settings
 from order_service.core.messages import Pay
 from order_service.embedded import ports
 from order_service.store.migrate import SchemaMismatch
 from order_service.wiring import CannotStart, Running
 from tests.engine.partners import held, says, scripted_partners
-from tests.engine.rig import Replica, document, replica, rows, run, script, valve
+from tests.engine.rig import Replica, document, replica, rows, run, script, settings_of, valve
 from tests.store.given import placing
 
 OPEN = "select kind, state, attempts from partner_calls where state = 'open' and kind <> 'late_check'"
@@ -69,7 +68,7 @@ def test_a_stop_with_a_database_that_says_nothing_ends_in_time_and_loses_nothing
 
     async def story() -> None:
         async with scripted_partners() as partners, valve(database) as gate:
-            running = Running(_settings(gate.dsn, partners.url), ("api", "worker"))
+            running = Running(settings_of(gate.dsn, partners), ("api", "worker"))
             await running.__aenter__()
             assert running.orders is not None
             shop = Replica(running.orders)
@@ -89,19 +88,6 @@ def test_a_stop_with_a_database_that_says_nothing_ends_in_time_and_loses_nothing
             assert partners.took_effect("charge") == 1
 
     run(story())
-
-
-def _settings(database: str, partners: str) -> Settings:
-    return Settings(
-        database_url=database,
-        inventory_url=partners,
-        cart_url=partners,
-        payment_url=partners,
-        request_deadline=1.0,
-        partner_timeout=1.5,
-        lease=2.0,
-        auth="off",
-    )
 
 
 def test_nothing_is_kept_in_memory_of_requests_that_are_over(database: str) -> None:
