@@ -7,5 +7,6 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Run the SQL file of this revision."""
+    """The tables, then what guards them."""
     run_script("0001_orders.sql")
+    run_script("0001_guards.sql")
