@@ -139,6 +139,13 @@ def test_the_last_part_counts_as_all() -> None:
     assert (story.order.status, story.order.payment.refunded) == (Status.REFUNDED, 100)
 
 
+def test_put_refunded_goes_to_the_log_with_its_reason_or_with_ours() -> None:
+    story = shipped().when(SetStatus(Status.REFUNDED, "lost"))
+    assert (story.decision.reason, story.refund().reason) == ("lost", "lost")
+    story = shipped().when(SetStatus(Status.REFUNDED))
+    assert (story.decision.reason, story.refund().reason) == (None, "refunded by staff")
+
+
 def test_put_refunded_adds_the_rest_to_what_is_under_way() -> None:
     story = shipped().when(RefundOrder("x", 30)).when(SetStatus(Status.REFUNDED))
     assert [r.amount for r in story.order.refunds] == [30, 70]

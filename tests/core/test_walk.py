@@ -20,6 +20,8 @@ from .walk.rules import Bound
 from .walk.steps import Violation
 from .walk.table import all_cells
 
+pytestmark = pytest.mark.timeout(3600)
+
 SHORT = (
     Bound("an order paid up to twice", attempts=2, refunds=1, copies=1, odd=1),
     Bound("an order refunded in parts", attempts=1, refunds=2, copies=1, odd=1),
@@ -67,7 +69,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("far", (*SHORT, *FULL) if full else SHORT, ids=lambda b: b.name)
 
 
-@pytest.mark.timeout(3600)
 def test_the_rules_hold_in_every_state(far: Bound) -> None:
     assert walked(far).worlds > 50
 

@@ -109,6 +109,9 @@ class Rules:
         except Refusal:
             return None
         check_step(state, move.message, decision)
+        if state.order.status is Status.PAYMENT_PENDING and decision.state.order.status is Status.PAYMENT_FAILED:
+            stays = decision.state.order.stock is Stock.RESERVED
+            must(stays == (self.policy.retry_hold_s > 0), "the stock of a failed payment")
         self.met["move", str(state.order.status), str(decision.state.order.status)] += 1
         return self._number(decision)
 
@@ -145,6 +148,7 @@ class Rules:
         must(here in self._lawful, f"{here} is no lawful combination")
         kept = order.status is Status.PAYMENT_FAILED and order.stock is Stock.RESERVED
         must(not kept or order.hold_until is not None, "a failed payment keeps its stock without a hold")
+        must(order.hold_until is None or (kept and self.policy.retry_hold_s > 0), "a hold that nobody wants")
         hold = str(order.newest_reservation.status)
         waits = not waits_for_stock(order) or hold in ("reserving", "releasing")
         must(waits, "an attempt waits for stock that nobody asks for")

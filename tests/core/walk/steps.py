@@ -178,8 +178,17 @@ def _check_unknown(before: State, message: Message, decision: Decision) -> None:
         must(call.subject not in new, "a definite answer leaves nothing unknown")
     elif call.kind in (CallKind.CHARGE, CallKind.VOID):
         must(call.subject in new, "no definite answer: unknown")
-        silent = isinstance(message.answer, Unanswered)
-        must(not (silent and call.subject in old) or decision.change is None, "unknown was told twice")
+    if isinstance(message.answer, Unanswered):
+        must(new != old or decision.change is None, "silence was told twice")
+    if call is not None and call.kind in (CallKind.READ_PAYMENT, CallKind.READ_REFUND):
+        polled = any(c.call_id == call.call_id and c.parked is None for c in decision.state.calls)
+        told = decision.change is not None
+        must(not polled or not told or _statuses(before.order) != _statuses(decision.state.order), "a poll was told")
+        must(not any(c.kind is call.kind for c in decision.calls), "a poll that is started anew")
+
+
+def _statuses(order: Order) -> tuple[str, ...]:
+    return tuple(str(a.status) for a in order.payment.attempts)
 
 
 def _check_reads(old: Order, decision: Decision) -> None:
