@@ -109,7 +109,7 @@ class OrderService:
         if remembered is not None:
             return remembered
         try:
-            if ask.principal.scope == "customer":
+            if not _sees_all(ask.principal):
                 await self._check_cart(ask, message, deadline)
             await self._check_availability(ask, message, deadline)
         except Refusal:
@@ -157,7 +157,7 @@ class OrderService:
 
     async def _own(self, principal: Principal, order_id: str) -> Loaded | None:
         """A customer's own order, looked at before anything that could tell another's from an absent one."""
-        if principal.scope != "customer":
+        if _sees_all(principal):
             return None
         loaded = await self._engine.load(order_id)
         if not _may_see(principal, loaded.state.order.user_id):
@@ -317,8 +317,12 @@ class OrderService:
         return await self._gauges.render()
 
 
+def _sees_all(principal: Principal) -> bool:
+    return principal.scope in ("service", "staff")
+
+
 def _may_see(principal: Principal, user_id: str) -> bool:
-    return principal.scope != "customer" or principal.user == user_id
+    return _sees_all(principal) or principal.user == user_id
 
 
 def _frame(ask: Ask) -> Frame:

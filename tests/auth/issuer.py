@@ -7,6 +7,7 @@ import threading
 import time
 import warnings
 from base64 import urlsafe_b64encode
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -20,12 +21,8 @@ AUDIENCE = "order-service"
 class Issuer:
     """Serves its keys at `url`; `hits` counts who asked, `answer` replaces the answer, `delay_s` slows it down."""
 
-    def __init__(self) -> None:
-        self.keys: dict[str, tuple[str, Key]] = {
-            "rsa-1": ("RS256", RSAKey.generate_key(2048)),
-            "ec-1": ("ES256", ECKey.generate_key("P-256")),
-            "ed-1": ("EdDSA", OKPKey.generate_key("Ed25519")),
-        }
+    def __init__(self, owner: str = "issuer") -> None:
+        self.keys = dict(_keys_of(owner))
         self.hits = 0
         self.delay_s = 0.0
         self.answer: tuple[int, dict[str, str], bytes] | None = None
@@ -95,6 +92,17 @@ class Issuer:
             self.claims() if claims is None else claims,
             key,
         )
+
+
+@cache
+def _keys_of(owner: str) -> dict[str, tuple[str, Key]]:
+    """Made once for each owner: making RSA keys takes longer than most tests."""
+    assert owner
+    return {
+        "rsa-1": ("RS256", RSAKey.generate_key(2048)),
+        "ec-1": ("ES256", ECKey.generate_key("P-256")),
+        "ed-1": ("EdDSA", OKPKey.generate_key("Ed25519")),
+    }
 
 
 def signed(header: dict[str, Any], claims: dict[str, Any] | bytes, key: Key) -> str:

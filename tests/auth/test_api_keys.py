@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +113,16 @@ def test_the_log_says_at_the_start_that_callers_must_be_known(shop: Shop) -> Non
     lines = (shop.folder / "service.log").read_text().splitlines()
     started = [json.loads(line) for line in lines if '"started"' in line]
     assert [line["auth"] for line in started] == ["on"]
+
+
+def test_the_database_of_a_system_that_runs_is_found_by_its_folder(shop: Shop, tmp_path: Path) -> None:
+    (tmp_path / "endpoints.json").write_text(json.dumps({"database": shop.database}))
+    known = {"ORDER_SERVICE_DATA_DIR": str(tmp_path), "PATH": os.environ["PATH"]}
+    if "PYTHONPATH" in os.environ:
+        known["PYTHONPATH"] = os.environ["PYTHONPATH"]
+    argv = [sys.executable, "-m", "order_service", "keys", "create", "--scope", "staff", "--json"]
+    done = subprocess.run(argv, env=known, capture_output=True, text=True, check=True)
+    assert shop.ask(json.loads(done.stdout)["key"], "GET", ABSENT).status == 404
 
 
 def test_people_read_text(shop: Shop) -> None:

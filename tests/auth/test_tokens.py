@@ -21,7 +21,7 @@ ABSENT = f"{ORDERS}/{uuid.UUID(int=1)}"
 @pytest.fixture(scope="module")
 def thief() -> Iterator[Issuer]:
     """Somebody else's provider, with keys of the same names."""
-    with Issuer() as running:
+    with Issuer("thief") as running:
         yield running
 
 
