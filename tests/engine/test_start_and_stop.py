@@ -63,7 +63,7 @@ def test_a_stop_finishes_the_calls_under_way_and_those_that_follow_from_them(dat
 def test_a_stop_with_a_database_that_says_nothing_ends_in_time_and_loses_nothing(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wiring, "DRAIN_CALLS_S", 2.0)
+    monkeypatch.setattr(wiring, "DRAIN_CALLS_S", 0.5)
     monkeypatch.setattr(wiring, "COMMITS_END_WITHIN_S", 1.0)
 
     async def story() -> None:

@@ -133,12 +133,12 @@ def test_a_stuck_partner_takes_no_turn_of_another_and_no_leases_that_it_cannot_u
             answers = await asyncio.gather(*(shop.place(placing()) for _ in range(20)))
             assert {a.status for a in answers} == {202}
             assert (await shop.command(paid, Pay())).status == 200
-            await asyncio.sleep(4)
+            await asyncio.sleep(3)
             [leases] = await rows(
                 database,
                 "select sum(attempts)::int as n from partner_calls where kind = 'reserve' and state = 'open'",
             )
-            assert 20 < leases["n"] <= 32  # two at a time, each 1.5 s, for 5 to 6 s; not twenty every two seconds
+            assert 20 < leases["n"] <= 32  # two at a time, each 1.5 s, for some seconds; not twenty every two seconds
 
     run(story())
 
@@ -147,12 +147,12 @@ def test_retry_after_is_honoured_up_to_the_second(database: str) -> None:
     async def story() -> None:
         async with scripted_partners() as partners, replica(database, partners) as shop:
             order_id = await shop.placed()
-            partners.plan("charge", says(429, Retry_After="2"))
-            assert (await shop.command(order_id, Pay())).status == 202
+            partners.plan("charge", says(429, Retry_After="1"))
             started = time.monotonic()
+            await shop.command(order_id, Pay())
             await shop.until(order_id, status="confirmed")
             assert partners.count("charge") == 2
-            assert 0.7 < time.monotonic() - started < 5
+            assert 0.9 < time.monotonic() - started < 5
 
     run(story())
 
