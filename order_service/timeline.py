@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from order_service.config import Settings
 from order_service.running import endpoints
+from order_service.store.load import is_id
 from order_service.store.queries import query
 
 
@@ -37,7 +38,12 @@ async def _rows(dsn: str, id_or_number: str) -> list[asyncpg.Record]:
     connection = await asyncpg.connect(dsn, timeout=5, command_timeout=10)
     try:
         statement = query("timeline")
-        return list(await connection.fetch(statement.sql, *statement.args(id=id_or_number)))
+        return list(
+            await connection.fetch(
+                statement.sql,
+                *statement.args(id=id_or_number if is_id(id_or_number) else None, number=id_or_number.upper()),
+            )
+        )
     finally:
         await connection.close()
 

@@ -25,7 +25,6 @@ from order_service.store.away import DATABASE_AWAY
 from order_service.store.committer import Committer
 from order_service.store.load import Loader
 from order_service.store.pool import connect
-from order_service.store.queries import query
 from order_service.store.reads import clock as database_time
 from order_service.store.schema import check_schema
 from order_service.telemetry import configure_logging
@@ -90,7 +89,6 @@ class Running:
         try:
             await check_schema(settings.database_url)
             pool = await connect(settings.database_url, max_size=12)
-            await pool.execute(query("settle_epoch").sql)  # a restore needs no migration, yet begins a new epoch
         except DATABASE_AWAY as fault:
             raise CannotStart(f"The database does not answer: {fault or type(fault).__name__}.") from None
         self._stack.push_async_callback(self._close_pool, pool)
