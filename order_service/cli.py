@@ -100,3 +100,47 @@ def show(order_id: Annotated[str, typer.Argument(help="Id or number of the order
         show_order(settings(), order_id, as_json=as_json)
     except NotThere as error:
         fail(error)
+
+
+OrderId = Annotated[str, typer.Argument(help="Id of the order.")]
+CallId = Annotated[str, typer.Argument(help="Id of the call, as `order-service attention` lists it.")]
+
+
+@app.command()
+def attention(as_json: Json = False) -> None:
+    """List the orders that wait for a person, the longest waiting first."""
+    from order_service.attention import NotDone, list_attention
+
+    try:
+        list_attention(settings(), as_json=as_json)
+    except NotDone as error:
+        fail(error)
+
+
+@app.command()
+def retry(order_id: OrderId, call_id: CallId, as_json: Json = False) -> None:
+    """Send a call again that waits for a person; a failed refund is followed by a new one."""
+    from order_service.attention import NotDone, retry_call
+
+    try:
+        retry_call(settings(), order_id, call_id, as_json=as_json)
+    except NotDone as error:
+        fail(error)
+
+
+@app.command("give-up")
+def give_up(
+    order_id: OrderId,
+    call_id: CallId,
+    note: Annotated[
+        str | None, typer.Option("--note", help="What people did instead; a refund cannot be given up without it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """End a call by hand that waits for a person."""
+    from order_service.attention import NotDone, give_up_call
+
+    try:
+        give_up_call(settings(), order_id, call_id, note, as_json=as_json)
+    except NotDone as error:
+        fail(error)
