@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test check check-style check-types check-contracts check-queries check-locks lock openapi openapi-release clean
+.PHONY: help run test docs check check-style check-types check-contracts check-queries check-locks lock openapi openapi-release clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,6 +28,9 @@ run: $(VENV)/ready-to-run ## Set up and run the whole system until Ctrl-C (PORT=
 
 test: $(VENV)/ready-to-develop ## Set up and run the tests, on a real PostgreSQL and a real Kafka
 	@exec $(BIN)/pytest $(ARGS)
+
+docs: $(VENV)/ready-to-develop ## Write the pages of docs/ that are made from the code's tables
+	$(BIN)/python -m tools.write_docs
 
 check: check-style check-types check-contracts check-queries check-locks ## Look for every fault that can be found without running the service
 
