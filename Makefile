@@ -26,8 +26,11 @@ help: ## Show this list
 run: $(VENV)/ready-to-run ## Set up and run the whole system until Ctrl-C (PORT=8000 DATA_DIR=.data)
 	@exec env $(if $(PORT),ORDER_SERVICE_PORT='$(PORT)') $(if $(DATA_DIR),ORDER_SERVICE_DATA_DIR='$(DATA_DIR)') $(BIN)/order-service dev
 
+# Tests wait for servers much of their time, so two at once take little more than half as long.
+JOBS ?= 2
+
 test: $(VENV)/ready-to-develop ## Set up and run the tests, on a real PostgreSQL and a real Kafka
-	@exec $(BIN)/pytest $(ARGS)
+	@exec $(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 docs: $(VENV)/ready-to-develop ## Write the pages of docs/ that are made from the code's tables
 	$(BIN)/python -m tools.write_docs

@@ -51,7 +51,7 @@ async def test_an_owner_that_is_frozen_past_its_lease_sends_nothing_when_it_wake
         await until_relayed(s)
         frozen.send_signal(19)
         await s.reserved()
-        async with relaying(database, kafka.bootstrap, topic, lease_s=1) as relay:
+        async with relaying(database, kafka.bootstrap, topic, lease_s=10) as relay:
             await until_relayed(s)
             frozen.send_signal(18)
             for _ in range(5):
