@@ -8,6 +8,7 @@ import typer
 
 from order_service import keys
 from order_service.terminal import Json, fail, settings
+from order_service.verify.command import verify
 
 app = typer.Typer(
     help="Order management and checkout: PostgreSQL as the truth, Kafka for events, every partner call in writing.",
@@ -17,6 +18,7 @@ app = typer.Typer(
 )
 
 app.add_typer(keys.app, name="keys")
+app.command()(verify)
 ONLY = ("api", "worker", "relay")
 
 

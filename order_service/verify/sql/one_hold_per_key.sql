@@ -1,0 +1,7 @@
+-- The inventory did everything once per key.
+select order_id, max(reference) as subject, null as stands,
+    format('%s %s took effect %s times', kind, key, count(distinct seq)) as detail
+from stock_entries
+where key is not null and (:only::uuid[] is null or order_id = any(:only))
+group by order_id, kind, key
+having count(distinct seq) > 1
