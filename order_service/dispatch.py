@@ -17,7 +17,7 @@ import asyncpg
 import structlog
 
 from order_service import metrics
-from order_service.core.answers import Answer, CallKind, Unanswered
+from order_service.core.answers import Answer, CallKind, Lied, Unanswered
 from order_service.core.errors import Refusal
 from order_service.core.messages import Answered, Tick
 from order_service.engine import Engine, Frame, Owed
@@ -163,7 +163,17 @@ class Dispatcher:
                 await asyncio.sleep(pause_s)
             except Exception:
                 log.exception("answer_not_applied", call_id=call.call_id, order_id=call.order_id)
+                await self._park(call, frame)
                 return
+
+    async def _park(self, call: Owed, frame: Frame) -> None:
+        """An answer that breaks the rules or the database's constraints would break them again: a person must look."""
+        assert self.engine is not None
+        message = Answered(call.call_id, Lied("the answer could not be applied"))
+        try:
+            await self.engine.apply(call.order_id, message, frame, call=call)
+        except Exception:
+            log.exception("call_not_parked", call_id=call.call_id, order_id=call.order_id)
 
     async def drain(self, timeout_s: float) -> None:
         """Wait for calls under way, up to ``timeout_s`` seconds; what is left is found by its lease."""

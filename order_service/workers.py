@@ -58,7 +58,8 @@ def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
 
 def _ended(child: subprocess.Popen[bytes]) -> int:
     try:
-        return abs(child.wait(DRAIN_S))
+        code = child.wait(DRAIN_S)
+        return 0 if code == -signal.SIGTERM else abs(code)  # so soon after its start that it had no ear for it yet
     except subprocess.TimeoutExpired:
         child.kill()
         return abs(child.wait())

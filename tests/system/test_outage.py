@@ -101,3 +101,18 @@ def test_partners_away_refuse_new_orders_plainly_and_finish_old_ones_later(syste
     system.await_order(cancelled["id"], status="refunded", stock="released")
     assert len(system.ledger(order["id"], "charge")) == 1
     assert len(system.ledger(cancelled["id"], "refund")) == 1
+
+
+def test_an_answer_that_the_database_refuses_is_parked_and_the_others_flow(system: System) -> None:
+    poisoned = system.place(tax=4242)
+    system.rows(f"alter table orders add constraint poison check (captured <> {poisoned['total']})")
+    assert system.pay(poisoned["id"]).status == 202
+    stuck = system.until(lambda: (order := system.get(poisoned["id"]))["attention"] and order)
+    assert (stuck["status"], stuck["attention"]["code"]) == ("payment_pending", "answer-not-believed")
+    assert _confirmed(system)["id"] != poisoned["id"]
+    system.rows("alter table orders drop constraint poison")
+    path = f"/api/v1/orders/{poisoned['id']}/calls/{stuck['attention']['callId']}/retry"
+    assert system.call("POST", path).status == 202
+    healed = system.await_order(poisoned["id"], status="confirmed")
+    assert healed["attention"] is None
+    assert len(system.ledger(poisoned["id"], "charge")) == 1
