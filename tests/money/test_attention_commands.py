@@ -13,19 +13,23 @@ from typing import Any
 
 import pytest
 
-from order_service.embedded import Kafka, ports
+from order_service.embedded import Kafka, Postgres, ports
 from tests.auth.shop import Shop
 from tests.system.harness import System, basket
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
-@pytest.fixture
-def shop(database: str, kafka: Kafka, tmp_path: Path) -> Iterator[Shop]:
+@pytest.fixture(scope="module")
+def shop(
+    postgres: Postgres, template_database: str, kafka: Kafka, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shop]:
     """The service, which wants to know who calls."""
-    with Shop(database, kafka.bootstrap, tmp_path) as running:
+    database = postgres.create_database("attention_commands", template=template_database)
+    with Shop(database, kafka.bootstrap, tmp_path_factory.mktemp("shop")) as running:
         running.start_service()
         yield running
+    postgres.drop_database("attention_commands")
 
 
 def _run(system: System, *argv: str, **env: str) -> tuple[int, str, str]:
@@ -109,7 +113,8 @@ def test_what_cannot_be_done_is_one_sentence_and_exit_code_1(shop: Shop) -> None
     assert unknown == (1, "", "order-service: This order has no call of that id.\n")
     nobodys = _run(shop, "give-up", NOBODY, NOBODY, **with_key)
     assert nobodys == (1, "", "order-service: There is no such order.\n")
-    call = shop.rows("select id::text as id from partner_calls where kind = 'reserve'")[0]["id"]
+    reserve = "select id::text as id from partner_calls where kind = 'reserve' and order_id = $1::uuid"
+    call = shop.rows(reserve, order["id"])[0]["id"]
     sound = _run(shop, "retry", order["id"], call, **with_key)
     assert sound == (1, "", "order-service: This call does not wait for a person.\n")
     code, _, error = _run(shop, "retry", order["id"], call)
