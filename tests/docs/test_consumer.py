@@ -100,6 +100,7 @@ def told(system: System) -> list[Event]:
     orders = [order["id"] for order in _placed(system)]
     answers = system.parallel([("POST", f"/api/v1/orders/{order}/cancel", None, {}) for order in orders])
     assert {answer.status for answer in answers} == {200}
+    system.await_no_open_calls()
     total = int(system.rows("select sum(event_sequence) as n from orders")[0]["n"])
     events = system.events(total)
     assert len(events) == total

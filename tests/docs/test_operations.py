@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
+import uuid
 from collections.abc import Iterator
 
 from order_service.core import facets
 from order_service.metrics import REGISTRY
-from tests.docs.pages import ROOT
+from tests.docs.pages import ROOT, blocks
+from tests.system.harness import System
 
 PAGE = (ROOT / "docs/operations.md").read_text()
 PACKAGE = ROOT / "order_service"
@@ -61,3 +63,12 @@ def test_every_reason_for_attention_is_documented() -> None:
     parked = set(re.findall(r'draft\.park\(call, "([a-z-]+)"', flows)) | {facets.STOCK_NOT_HELD, facets.REFUND_FAILED}
 
     assert set(re.findall(r"^\| `([a-z-]+)` \|", section("Attention"), re.MULTILINE)) == parked
+
+
+def test_every_sql_example_runs(system: System) -> None:
+    examples = [block.text for block in blocks(ROOT / "docs/operations.md") if block.kind == "sql"]
+    assert examples
+
+    for text in examples:
+        for statement in filter(str.strip, text.replace("'...'", f"'{uuid.uuid4()}'").split(";")):
+            system.rows(statement)
