@@ -222,6 +222,7 @@ def test_every_open_attempt_is_voided_at_its_deadline(answer: object, ended: Cal
     story.when(Tick(), after_s=899).then_nothing()
     story.when(Tick(), after_s=1)
     story.then(Status.PAYMENT_PENDING, Stock.RESERVED, facet, calls=(CallKind.VOID,), ended={ended: End.DROPPED})
+    assert story.decision.reason == "payment not completed in time"
     call = story.new_call(CallKind.VOID)
     assert (call.subject, call.key) == ("o-p1", "o-p1-void")
     assert decode_request(call.kind, call.request) == VoidRequest("o-p1", 100, "EUR")

@@ -183,6 +183,8 @@ def _check_unknown(before: State, message: Message, decision: Decision) -> None:
     if call is not None and call.kind in (CallKind.READ_PAYMENT, CallKind.READ_REFUND):
         polled = any(c.call_id == call.call_id and c.parked is None for c in decision.state.calls)
         told = decision.change is not None
+        silent = isinstance(message.answer, Unanswered)
+        must(not silent or old == new, "a read without an answer says nothing about the charge")
         must(not polled or not told or _statuses(before.order) != _statuses(decision.state.order), "a poll was told")
         must(not any(c.kind is call.kind for c in decision.calls), "a poll that is started anew")
 
