@@ -71,6 +71,8 @@ _EXTRA: dict[str, dict[str, Any]] = {
     "stale-version": {"version": 4},
     "cart-changed": {"changed": ["items", "tax"]},
     "method-not-allowed": {"allowed": ["GET", "HEAD", "OPTIONS"]},
+    "body-too-large": {"limit": 262_144},
+    "headers-too-large": {"limit": 32_768},
     "unhealthy": {"checks": {"database": {"status": "down", "detail": "no answer"}}},
 }
 

@@ -22,6 +22,7 @@ from order_service.core.model import Address, Contacts, Order
 
 _REF = "#/components/schemas/{name}"
 _PROBLEM = "application/problem+json"
+_NO_NUL = r"^[^\u0000]*$"
 
 
 class FaultDoc(Struct, rename={"pointer": "pointer"}):
@@ -125,6 +126,7 @@ def _components() -> dict[str, Any]:
     order["properties"] |= {
         name: {"anyOf": [part, {"type": "null"}]} if "anyOf" not in part else part for name, part in contacts.items()
     }
+    schemas["PutStatus"] |= _SHIPMENT_ONLY_WITH_SHIPPED
     schemas["OrderList"] = {
         "title": "OrderList",
         "description": "A page of orders, newest first; `nextCursor` is null on the last page.",
@@ -132,12 +134,28 @@ def _components() -> dict[str, Any]:
         "required": ["items", "nextCursor"],
         "properties": {
             "items": {"type": "array", "items": {"$ref": _REF.format(name="Order")}},
-            "nextCursor": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "nextCursor": {"anyOf": [{"type": "string", "minLength": 1}, {"type": "null"}]},
         },
     }
     for name, schema in schemas.items():
+        if schema.get("additionalProperties") is False:
+            schema["properties"] = _without_nul(schema["properties"])
         schema["description"] = _DESCRIPTIONS.get(name) or _plain(schema["description"])
     return dict(sorted(schemas.items()))
+
+
+def _without_nul(part: Any) -> Any:
+    """The same schema, in which no text holds a NUL character: readers see it on the bytes, not in their types."""
+    if isinstance(part, list):
+        return [_without_nul(entry) for entry in part]
+    if not isinstance(part, dict):
+        return part
+    told = {name: _without_nul(value) for name, value in part.items()}
+    if "propertyNames" in told:
+        told["propertyNames"] = {"pattern": _NO_NUL, **told["propertyNames"]}
+    if told.get("type") == "string" and not told.keys() & {"pattern", "enum"}:
+        told["pattern"] = _NO_NUL
+    return told
 
 
 def _plain(docstring: str) -> str:
@@ -240,6 +258,12 @@ _DESCRIPTIONS = {
 }
 """Instead of docstrings that speak to readers of the code."""
 
+_SHIPMENT_ONLY_WITH_SHIPPED: dict[str, Any] = {
+    "if": {"required": ["shipment"], "properties": {"shipment": {"type": "object"}}},
+    "then": {"properties": {"status": {"const": "shipped"}}},
+}
+"""Two members that bind each other, which no type of ours can say."""
+
 _MEDIA: dict[str, tuple[str, dict[str, Any]]] = {
     "OpenApi": ("application/json", {"type": "object"}),
     "Html": ("text/html", {"type": "string"}),
@@ -315,7 +339,7 @@ _PARAMETERS: dict[str, Any] = {
         "cursor",
         "query",
         "The `nextCursor` of the page before.",
-        {"type": "string", "minLength": 1, "maxLength": MAX_CURSOR},
+        {"type": "string", "pattern": f"^[!-~]{{1,{MAX_CURSOR}}}$"},
     ),
     "status": _parameter("status", "query", "Only orders of this status.", {"enum": [str(s) for s in Status]}),
     "IdempotencyKey": _parameter(
@@ -324,12 +348,14 @@ _PARAMETERS: dict[str, Any] = {
         "Names this request: a repeat with the same key and body has no second effect and gets the same answer. "
         "Kept for 30 days.",
         {"type": "string", "pattern": "^[!-~]{1,255}$"},
+        example="8e03978e-40d5-43e8-bc93-6894a57f9324",
     ),
     "IfMatch": _parameter(
         "If-Match",
         "header",
         "Only if the order still has this ETag; * for any.",
         {"type": "string", "pattern": r'^(\*|"[1-9][0-9]{0,14}")$'},
+        example='"2"',
     ),
     "XCorrelationId": _parameter(
         "X-Correlation-Id",

@@ -88,8 +88,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "Pay an order",
         "Order",
         {200: "Paid: the order is confirmed.", 202: "The payment has no final answer yet."},
-        "Without a body, or without a payment method in it, the order's own is charged. Paying a confirmed order "
-        "again changes nothing.",
+        "Without a body, or without a payment method in it, the order's own is charged; an order that has none needs "
+        "one here, else the answer is 422. Paying a confirmed order again changes nothing.",
         (
             "payment-declined",
             "payment-in-progress",

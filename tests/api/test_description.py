@@ -172,6 +172,26 @@ def test_whatever_the_schema_of_a_body_forbids_is_refused_and_nothing_else_is_bu
     assert not [name for name in allowed if not re.search("twice|NUL|point zero|exponent", name)]
 
 
+def test_it_tells_what_the_types_cannot_say(described: dict[str, Any]) -> None:
+    order = validator(described, "CreateOrder")
+    assert order.is_valid(examples.ORDER)
+    assert not order.is_valid(examples.ORDER | {"notes": "a\0b"})
+    assert not order.is_valid(examples.ORDER | {"metadata": {"a\0b": ""}})
+    assert order.is_valid(examples.ORDER | {"notes": "two\nlines", "metadata": {"a\nb": "\u0001"}})
+    status = validator(described, "PutStatus")
+    shipment = {"carrier": "Parcel Co", "trackingNumber": "P1"}
+    assert status.is_valid({"status": "shipped", "shipment": shipment})
+    assert status.is_valid({"status": "delivered", "shipment": None})
+    assert not status.is_valid({"status": "delivered", "shipment": shipment})
+    parameters = described["components"]["parameters"]
+    assert parameters["cursor"]["schema"]["pattern"] == "^[!-~]{1,512}$"
+
+
+@pytest.mark.parametrize(("code", "limit"), [("body-too-large", 256 * 1024), ("headers-too-large", 32 * 1024)])
+def test_the_example_of_a_limit_tells_the_limit(code: str, limit: int) -> None:
+    assert examples.problem(code)["limit"] == limit
+
+
 NAMES = {
     "place": "placeOrder",
     "status": "putStatus",
