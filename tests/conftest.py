@@ -24,6 +24,7 @@ _TEMPLATE = "template_of_tests"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How much bad input the suite sends, and which."""
     parser.addoption("--bad-requests", type=int, default=5_000, help="requests with a fault each (tests/badinput)")
+    parser.addoption("--schema-examples", type=int, default=20, help="examples per operation (tests/openapi)")
     parser.addoption("--bad-seed", type=int, default=1, help="brings a run of tests/badinput back, number by number")
 
 
