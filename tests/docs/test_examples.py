@@ -6,6 +6,8 @@ a block of the kind `text` behind it says lines of its output.
 
 from __future__ import annotations
 
+import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 
 from tests.docs.pages import ROOT, Block, blocks, name, pages
 from tests.docs.shell import Ran, check_reply, differs, run_blocks, same
-from tests.system.harness import System
+from tests.system.harness import Answer, System
 
 
 def _for_people(block: Block) -> bool:
@@ -56,6 +58,28 @@ def _check(page: Path, found: list[Block], place: int, result: Ran) -> None:
                 assert same(result.output, f"...{line}..."), f"{where}: {line!r} is not in\n{result.output}"
     if page.parent == ROOT / "docs" and not any(word in found[place].text for word in ("until ", "> /dev/null")):
         assert len(answers) == len(result.replies), f"{where}: the page does not say what each request is answered"
+
+
+def test_the_loop_of_the_page_on_repeats_gets_the_final_answer_of_one_charge(system: System) -> None:
+    (loop,) = [block.text for block in blocks(ROOT / "docs/idempotency.md") if block.kind == "python"]
+    names: dict[str, Any] = {"time": time, "random": random}
+    exec(loop, names)  # the text of our own page
+    order = system.place(userId="loop")["id"]
+    statuses: list[int] = []
+
+    def request(headers: dict[str, str], timeout: float) -> Answer:
+        if not statuses:
+            statuses.append(0)
+            raise ConnectionError("the answer was lost")
+        answer = system.pay(order, "tok_timeout_after", **headers)
+        statuses.append(answer.status)
+        return answer
+
+    answer = names["send"](request, "loop-1")
+
+    assert (answer.status, answer.json["status"]) == (200, "confirmed")
+    assert statuses[:2] == [0, 202]
+    assert len(system.ledger(order, "charge")) == 1
 
 
 # --- the README says its answers in words ---
