@@ -78,13 +78,13 @@ class GivenTopic:
         yield records
 
 
-def verify(dsn: str, sources: Sources, *, settle_s: float = 0) -> Tallies:
+def verify(dsn: str, sources: Sources, *, settle_s: float = 0, limits: Limits | None = None) -> Tallies:
     """What the verification finds."""
 
     async def look() -> Tallies:
         scratch = await Scratch.open(dsn)
         try:
-            return await Verification(scratch, sources, Limits(), lambda *_: None).run(settle_s)
+            return await Verification(scratch, sources, limits or Limits(), lambda *_: None).run(settle_s)
         finally:
             await scratch.close()
 
