@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import urllib.error
 import urllib.request
 import uuid
@@ -127,15 +126,13 @@ def _ask(settings: Settings, order_id: str, call_id: str, action: str, body: dic
 
 
 def _credentials(settings: Settings) -> dict[str, str]:
-    known = settings.api_key.get_secret_value() if settings.api_key else None
-    key = os.environ.get("ORDER_SERVICE_KEY") or known
-    return {"Authorization": f"Bearer {key}"} if key else {}
+    return {"Authorization": f"Bearer {settings.api_key.get_secret_value()}"} if settings.api_key else {}
 
 
 def _sentence(error: urllib.error.HTTPError) -> str:
     if error.code in (401, 403):
         return (
-            "the service must know who calls: set ORDER_SERVICE_KEY to a key of scope staff, "
+            "the service must know who calls: set ORDER_SERVICE_API_KEY to a key of scope staff, "
             "made by `order-service keys create`."
         )
     try:

@@ -87,13 +87,13 @@ def test_people_list_retry_and_give_up_what_waits_for_them(shop: Shop) -> None:
     assert datetime.fromisoformat(items[0]["since"]) == datetime.fromisoformat(first["attention"]["since"])
     assert f"order-service retry {first['id']} {first['attention']['callId']}" in _run(shop, "attention")[1]
 
-    retried = _run(shop, "retry", first["id"], first["attention"]["callId"], ORDER_SERVICE_KEY=key)
+    retried = _run(shop, "retry", first["id"], first["attention"]["callId"], ORDER_SERVICE_API_KEY=key)
     assert retried[0] == 0
     assert retried[1].startswith(f"The call is sent again: order {first['orderNumber']} is cancelled, payment ")
     again = _await_attention(shop, key, first["id"], refunds=2)
 
     call = again["attention"]["callId"]
-    code, told, error = _run(shop, "give-up", first["id"], call, ORDER_SERVICE_KEY=key)
+    code, told, error = _run(shop, "give-up", first["id"], call, ORDER_SERVICE_API_KEY=key)
     assert (code, told) == (1, "")
     assert "/note is required to give up a refund" in error
     argv = ("give-up", first["id"], call, "--note", "paid back by bank transfer", "--json")
@@ -108,7 +108,7 @@ def test_people_list_retry_and_give_up_what_waits_for_them(shop: Shop) -> None:
 def test_what_cannot_be_done_is_one_sentence_and_exit_code_1(shop: Shop) -> None:
     key = shop.key("staff")["key"]
     order = shop.ask(key, "POST", "/api/v1/orders", basket()).json
-    with_key = {"ORDER_SERVICE_KEY": key}
+    with_key = {"ORDER_SERVICE_API_KEY": key}
     unknown = _run(shop, "retry", order["id"], NOBODY, **with_key)
     assert unknown == (1, "", "order-service: This order has no call of that id.\n")
     nobodys = _run(shop, "give-up", NOBODY, NOBODY, **with_key)
@@ -119,7 +119,7 @@ def test_what_cannot_be_done_is_one_sentence_and_exit_code_1(shop: Shop) -> None
     assert sound == (1, "", "order-service: This call does not wait for a person.\n")
     code, _, error = _run(shop, "retry", order["id"], call)
     assert code == 1
-    assert error.startswith("order-service: the service must know who calls: set ORDER_SERVICE_KEY ")
+    assert error.startswith("order-service: the service must know who calls: set ORDER_SERVICE_API_KEY ")
 
 
 def test_without_a_service_or_a_database_the_sentence_says_what_to_start(tmp_path: Path) -> None:
