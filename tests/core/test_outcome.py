@@ -157,6 +157,11 @@ def test_put_refunded_is_interim_until_the_order_is_refunded() -> None:
     assert told(asked, story) == OK
 
 
+def test_a_version_from_before_the_command_says_nothing_about_it() -> None:
+    assert told(FIRST, reserved()) == INTERIM
+    assert told(Asked("refund", 1), shipped()) == INTERIM
+
+
 # --- what waits for nothing ---
 
 
