@@ -296,6 +296,8 @@ class OrderService:
         if not _may_see(principal, user_id):
             raise OrderNotFound
         before = None if cursor is None else str(UUID(cursor))
+        if before != cursor:
+            raise ValueError("a cursor comes back as it was given out")
         found = await user_page(self._pool, user_id, limit=limit + 1, before_id=before, status=status)
         next_cursor = found[limit - 1][0] if len(found) > limit else None
         return Page([body for _, body in found[:limit]], next_cursor)

@@ -139,6 +139,7 @@ _BAD_USERS = [
     "a%27--",
     "%7B%7D",
 ]
+_OTHER_FORMS = [_ABSENT.upper(), _ABSENT.replace("-", ""), f"urn:uuid:{_ABSENT}", f"%7B{_ABSENT}%7D"]
 _BAD_VALUES = {
     "limit": [
         "",
@@ -157,7 +158,21 @@ _BAD_VALUES = {
         "0x10",
         "05",
     ],
-    "cursor": ["", "x", "0", "x" * 513, "%F0%9F%98%80", "a%20b", "%0a", "NaN", "null", "-1", "9" * 400, _ABSENT + "0"],
+    "cursor": [
+        "",
+        "x",
+        "0",
+        "x" * 513,
+        "%F0%9F%98%80",
+        "a%20b",
+        "%0a",
+        "NaN",
+        "null",
+        "-1",
+        "9" * 400,
+        _ABSENT + "0",
+        *_OTHER_FORMS,
+    ],
     "status": ["", "Shipped", "lost", "shipped%0a", "null", "%F0%9F%98%80", "0", "pending,shipped", "x" * 5000],
 }
 
