@@ -72,6 +72,8 @@ class LimitedProtocol(HttpToolsProtocol):
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > MAX_HEAD:
             raise _HeadTooLarge
+        if sum(name == b"host" for name, _ in self.headers) != 1 and self.parser.get_http_version() == "1.1":
+            raise _NotOneHost
         super().on_headers_complete()
         self._body_since, self._head_since, self._waiting_since = self._head_since, None, None
 
@@ -135,6 +137,10 @@ class LimitedProtocol(HttpToolsProtocol):
 
 class _HeadTooLarge(Exception):
     """Ends the parser's work from within."""
+
+
+class _NotOneHost(Exception):
+    """Ends the parser's work too: HTTP/1.1 wants exactly one Host, lest two readers on the way believe two of them."""
 
 
 def _older(since: float | None, now: float, limit_s: float) -> bool:

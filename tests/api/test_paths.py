@@ -183,6 +183,14 @@ def test_what_is_hardly_http_is_a_problem_document_too(api: Served, orders: Reco
     assert orders.asked == []
 
 
+@pytest.mark.parametrize("hosts", ["", "Host: x\r\nHost: x\r\n", "Host: x\r\nHost: y\r\n"])
+def test_a_request_of_http_1_1_names_one_host(api: Served, orders: Recorder, hosts: str) -> None:
+    answer = api.raw(f"GET {ORDER} HTTP/1.1\r\n{hosts}\r\n".encode())
+    assert answer.problem() == (400, "malformed-request")
+    assert orders.asked == []
+    assert api.raw(f"GET {ORDER} HTTP/1.0\r\n\r\n".encode()).status == 200
+
+
 def test_rubbish_behind_a_request_costs_it_nothing_but_the_connection(api: Served, orders: Recorder) -> None:
     with api.connect() as connection:
         connection.sendall(f"GET {ORDER} HTTP/1.1\r\nHost: x\r\n\r\nRUBBISH\r\n\r\n".encode())
