@@ -115,6 +115,7 @@ def check(order: Order) -> None:
     assert order.subtotal == sum(line.total for line in order.items)
     assert 0 <= money.refunded <= money.captured <= order.total
     assert order.refundable >= 0, "more was promised back than was captured"
+    assert order.surplus_back <= sum(a.surplus for a in money.attempts), "more surplus was promised back than was taken"
     if order.status in (Status.CONFIRMED, Status.PROCESSING, Status.SHIPPED, Status.DELIVERED):
         assert money.captured == order.total, "goods never leave unpaid"
         assert (money.status is PaymentFacet.NONE) == (order.total == 0)

@@ -249,6 +249,12 @@ class Order(Struct, frozen=True, rename="camel"):
         return sum(r.amount for r in self.refunds_of_order() if r.status is RefundStatus.SETTLED_OUTSIDE)
 
     @property
+    def surplus_back(self) -> int:
+        """Minor units of surplus captures that are back, under way, or settled outside."""
+        counted = (*REFUND_IN_FLIGHT, RefundStatus.SUCCEEDED, RefundStatus.SETTLED_OUTSIDE)
+        return sum(r.amount for r in self.refunds if r.surplus and r.status in counted)
+
+    @property
     def refundable(self) -> int:
         """Minor units that may still be refunded."""
         return self.payment.captured - self.payment.refunded - self.refund_in_flight - self.settled_outside

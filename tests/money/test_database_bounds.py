@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from order_service.api.codes import EXPONENTS
 from order_service.core.answers import Answer, CallKind, RefundState, StockCommitted
+from order_service.core.decide import check
 from order_service.core.lifecycle import PaymentFacet, Status
 from order_service.core.messages import Answered, GiveUpCall, RefundOrder, SetStatus
 from order_service.core.model import MAX_AMOUNT, Order, Refund, RefundStatus
@@ -143,6 +144,24 @@ async def test_a_refund_that_leaves_nothing_before_the_goods_are_sent_is_refused
         with pytest.raises(asyncpg.CheckViolationError, match="goods_never_leave_unpaid"):
             await s.commit(_as_a_faulty_rule_would(done, all_of_it))
         assert (await s.apply(done)).state.order.payment.refunded == 99
+
+
+async def test_more_surplus_than_was_taken_never_goes_back(database: str) -> None:
+    async with store(database) as s:
+        before = await _paid(s, 500)
+        one = entry(before, RefundOrder("dent", 1))
+        for status in ("requested", "succeeded", "settled_outside"):
+
+            def as_surplus(o: Order, status: str = status) -> Order:
+                faulty = replace(o.refunds[-1], surplus=True, status=RefundStatus(status))
+                return replace(o, refunds=(*o.refunds[:-1], faulty))
+
+            faulty = _as_a_faulty_rule_would(one, as_surplus)
+            with pytest.raises(AssertionError, match="more surplus was promised back than was taken"):
+                check(faulty.decision.state.order)
+            with pytest.raises(asyncpg.CheckViolationError, match="do not add up"):
+                await s.commit(faulty)
+        assert await s.load(before.state.order.id) == before
 
 
 async def test_the_order_of_a_lost_parcel_keeps_its_committed_stock_and_is_refunded(database: str) -> None:

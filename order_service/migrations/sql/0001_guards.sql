@@ -107,6 +107,11 @@ begin
                     coalesce(sum(r.amount) filter (where r.status in ('requested', 'pending')), 0),
                     coalesce(sum(r.amount) filter (where r.status = 'settled_outside'), 0)
                 from refunds r where r.order_id = n.id and not r.surplus) then 'sums'
+            when (
+                select coalesce(sum(r.amount), 0) from refunds r
+                where r.order_id = n.id and r.surplus
+                    and r.status in ('requested', 'pending', 'succeeded', 'settled_outside')
+            ) > (select coalesce(sum(a.surplus), 0) from payment_attempts a where a.order_id = n.id) then 'sums'
         end as fault
         from fresh n
         left join stale o on o.id = n.id
