@@ -107,6 +107,7 @@ FAULTS: list[tuple[str, Callable[[Order], Order], str]] = [
         lambda o: replace(o, payment=replace(o.payment, captured=o.total - 1)),
         "goods_never_leave_unpaid",
     ),
+    ("a refund of nothing", lambda o: _last_refund(o, 0, RefundStatus.REQUESTED), "refunds_amount_check"),
     ("a negative refund", lambda o: _last_refund(o, -1, RefundStatus.REQUESTED), "refunds|amounts_are_in_range"),
     (
         "refunded although money is left",

@@ -151,7 +151,7 @@ create table payment_attempts (
         'waiting_stock', 'pending', 'unknown', 'processing', 'requires_action', 'requires_capture', 'voiding',
         'void_unknown', 'captured', 'declined', 'voided', 'closed'
     )),
-    amount       bigint not null check (amount between 0 and 9007199254740991),
+    amount       bigint not null check (amount between 1 and 9007199254740991),
     payment_id   text,
     decline_code text,
     surplus      bigint not null check (surplus between 0 and amount),
@@ -175,7 +175,7 @@ create table refunds (
     refund    int not null,
     reference text not null unique,
     attempt   int not null,
-    amount    bigint not null check (amount between 0 and 9007199254740991),
+    amount    bigint not null check (amount between 1 and 9007199254740991),
     status    text not null check (status in (
         'requested', 'pending', 'succeeded', 'failed', 'acknowledged', 'settled_outside'
     )),
