@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from random import Random
@@ -52,6 +55,9 @@ def test_two_hundred_lives_side_by_side_reconcile_with_the_ledger(system: System
     assert sum(met.values()) == len(orders) >= LIVES // 2
     assert {"confirmed", "cancelled", "refunded"} <= set(met)
     _goods_are_where_the_orders_say(system, orders)
+    verify = [sys.executable, "-m", "order_service", "verify", "--settle", "30"]
+    told = subprocess.run(verify, env=os.environ | system.service_env(), capture_output=True, text=True, timeout=90)
+    assert told.returncode == 0, told.stdout + told.stderr
 
 
 def _place(system: System, bodies: list[dict[str, Any]]) -> list[str]:

@@ -210,7 +210,7 @@ class Life:
     def _will_be_read_again(self, attempt: Attempt) -> bool:
         closed = attempt.status in (AttemptStatus.DECLINED, AttemptStatus.VOIDED)
         owed = [o.call.kind for o in self.books.owed.values() if o.call.subject == attempt.reference]
-        return attempt.payment_id is not None and (not closed or CallKind.LATE_CHECK in owed)
+        return not closed or CallKind.LATE_CHECK in owed
 
     def _some_order(self) -> Order:
         return self.books.order(self.chance.choice(list(self.books.states)))
