@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from order_service.core.answers import CallKind, Reserved
-from order_service.core.decide import decide
+from order_service.core.decide import check, decide
 from order_service.core.errors import UnlawfulMove
 from order_service.core.lifecycle import CANCELLABLE, LAWFUL, MOVES, PaymentFacet, Status, Stock, may_move
-from order_service.core.messages import Answered, Cancel, Pay, SetStatus, Tick
-from order_service.core.model import Policy
+from order_service.core.messages import Answered, Cancel, Pay, RefundOrder, SetStatus, Tick
+from order_service.core.model import Order, Policy
 
 from .given import MIDNIGHT, Story, confirmed, delivered, failed, paying, placed, placing, processing, reserved, shipped
 
@@ -152,3 +154,33 @@ def test_an_order_is_placed_once() -> None:
         decide(None, Pay(), MIDNIGHT, Policy())
     with pytest.raises(AssertionError):
         story.when(placing())
+
+
+def _money(**fields: int) -> Callable[[Order], Order]:
+    return lambda order: replace(order, payment=replace(order.payment, **fields))
+
+
+@pytest.mark.parametrize(
+    ("given", "spoil"),
+    [
+        (confirmed, _money(captured=99)),
+        (confirmed, _money(refunded=100)),
+        (shipped, _money(captured=0)),
+        (shipped, _money(refunded=101)),
+        (paying, _money(captured=101)),
+        (reserved, lambda order: replace(order, total=99)),
+        (reserved, lambda order: replace(order, subtotal=99, total=99)),
+        (reserved, lambda order: replace(order, stock=Stock.RELEASED)),
+        (confirmed, lambda order: replace(order, status=Status.PENDING)),
+        (lambda: shipped().when(RefundOrder("x", 60)), _money(refunded=41)),
+        (lambda: shipped().when(RefundOrder("x")), lambda order: replace(order, status=Status.REFUNDED)),
+    ],
+)
+def test_an_order_that_cannot_be_true_is_never_decided_upon(
+    given: Callable[[], Story], spoil: Callable[[Order], Order]
+) -> None:
+    story = given()
+    check(story.order)
+    spoilt = replace(story.state, order=spoil(story.order))
+    with pytest.raises(AssertionError):
+        decide(spoilt, Tick(), story.now, story.policy)
