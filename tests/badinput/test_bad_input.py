@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from .conftest import Run
 from .sender import Sent
 
+pytestmark = pytest.mark.timeout(1_200)
+"""A run of 49,000 is allowed more than the usual time."""
 MIB = 1024 * 1024
 MEMORY_BOUND = 24 * MIB
 """What the second half of a run may add: an allocator's grain, far below the 50 MiB that one leaked body each makes."""

@@ -14,6 +14,8 @@ from order_service.api.operations import OPERATIONS
 
 from .conftest import Running
 
+pytestmark = pytest.mark.timeout(1_200)
+"""As many examples as are asked for take their time."""
 HERE = Path(__file__).parent
 
 
@@ -32,7 +34,7 @@ def test_no_request_that_schemathesis_makes_is_answered_otherwise_than_described
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=1_100,
     )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr
     found = json.loads(report.read_text())
