@@ -16,6 +16,7 @@ from msgspec import Struct
 from order_service.verify.ledger import CannotRead
 
 AT_ONCE = 2000
+_WAIT_S = 0.2
 _TIMEOUT_S = 10.0
 _SILENT_S = 20.0
 _PERSONAL = ("shippingAddress", "billingAddress", "notes")
@@ -124,8 +125,8 @@ class KafkaTopic:
             ends = await asyncio.to_thread(self._assign)
             silent_s = 0.0
             while any(self._next[p] < end for p, end in ends.items()):
-                messages = await asyncio.to_thread(self._consumer.consume, AT_ONCE, 1.0)
-                silent_s = 0.0 if messages else silent_s + 1.0
+                messages = await asyncio.to_thread(self._consumer.consume, AT_ONCE, _WAIT_S)
+                silent_s = 0.0 if messages else silent_s + _WAIT_S
                 if silent_s >= _SILENT_S:
                     raise CannotRead(f"Kafka gives no more records of {self._topic}.")
                 piece = [self._take(message) for message in messages if not _is_end(message)]
