@@ -38,15 +38,15 @@ def _invariant(name: str, tally: Tally) -> dict[str, Any]:
         "rows": tally.rows,
         "violations": tally.violations,
         "examples": [{"orderId": order_id, "detail": detail} for order_id, detail in tally.examples],
-        "inFlight": _orders(tally.in_flight),
+        "inFlight": _orders(tally.in_flight, tally.beyond),
         "parked": _orders(tally.parked),
         "todo": known.advice,
     }
 
 
-def _orders(found: dict[str, str]) -> dict[str, Any]:
+def _orders(found: dict[str, str], beyond: int = 0) -> dict[str, Any]:
     listed = [{"orderId": order_id, "detail": detail} for order_id, detail in list(found.items())[:EXAMPLES]]
-    return {"count": len(found), "examples": listed}
+    return {"count": len(found) + beyond, "examples": listed}
 
 
 def result(tally: Tally) -> str:
@@ -69,7 +69,7 @@ def show(tallies: Tallies, code: int, took_s: float, *, settle: bool) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for name, tally in tallies.items():
         told = result(tally)
-        counts = [str(n or "") for n in (tally.violations, len(tally.in_flight), len(tally.parked))]
+        counts = [str(n or "") for n in (tally.violations, len(tally.in_flight) + tally.beyond, len(tally.parked))]
         rows = f"{tally.rows:,}" if tally.looked else ""
         table.add_row(name, f"[{_COLOURS[told]}]{told}[/]", rows, *counts)
     console.print(table)
@@ -108,7 +108,8 @@ def summary(tallies: Tallies, code: int, *, settle: bool) -> str:
     if violated:
         return f"{violated} of {seen} invariants are violated{rest}."
     if settle and waiting:
-        return f"{len(waiting)} orders are still in flight{rest}."
+        beyond = max(t.beyond for t in tallies.values())
+        return f"{len(waiting) + beyond} orders are still in flight{rest}."
     if code:
         return f"{seen} invariants hold, but not everything was looked at{rest} (--without NAME if that is meant)."
     return f"All {seen} invariants hold{rest}."

@@ -52,20 +52,27 @@ class Limits(Struct, frozen=True):
 
 
 class Tally(Struct):
-    """What was found of one invariant; ``examples`` are violations, up to a hundred of them, detail by order id."""
+    """What was found of one invariant; ``examples`` are violations, up to a hundred of them, detail by order id.
+
+    ``beyond`` counts what is in flight beyond the orders that are kept in memory to be looked at again.
+    """
 
     looked: bool
     rows: int = 0
     violations: int = 0
     examples: list[tuple[str, str]] = field(default_factory=list)
     in_flight: dict[str, str] = field(default_factory=dict)
+    beyond: int = 0
     parked: dict[str, str] = field(default_factory=dict)
 
     def add(self, order_id: str | None, detail: str, stands: str) -> None:
         """Count one finding."""
         name = order_id or "(no order)"
         if stands == "in flight":
-            self.in_flight.setdefault(name, detail)
+            if name in self.in_flight or len(self.in_flight) < IN_FLIGHT_KEPT:
+                self.in_flight.setdefault(name, detail)
+            else:
+                self.beyond += 1
         elif stands == "parked":
             if len(self.parked) < IN_FLIGHT_KEPT:
                 self.parked.setdefault(name, detail)
@@ -205,7 +212,7 @@ def verdict(tallies: Tallies, without: Sequence[Source], *, settle: bool) -> int
     """The exit code: 0 all hold, 1 violations (or, when asked to settle, work in flight), 2 not everything was seen."""
     if any(tally.violations for tally in tallies.values()):
         return 1
-    if settle and any(tally.in_flight for tally in tallies.values()):
+    if settle and any(tally.in_flight or tally.beyond for tally in tallies.values()):
         return 1
     unseen = [i for i in INVARIANTS if not tallies[i.name].looked and not set(i.needs) <= set(without)]
     return 2 if unseen else 0

@@ -6,7 +6,8 @@ import asyncio
 import re
 from pathlib import Path
 
-from order_service.verify.catalogue import INVARIANTS
+from order_service.verify.catalogue import INVARIANTS, Source
+from order_service.verify.run import IN_FLIGHT_KEPT, Tally, verdict
 from order_service.verify.scratch import FOLDER, PAGES, Scratch, check, page
 
 _DOC = Path(__file__).parents[2] / "docs" / "verify.md"
@@ -37,3 +38,23 @@ def test_the_server_knows_all_that_the_questions_name(database: str) -> None:
             await scratch.close()
 
     assert asyncio.run(prepare()) > len(INVARIANTS) / 2
+
+
+def test_what_is_in_flight_beyond_the_memory_for_it_is_counted_and_does_not_settle() -> None:
+    tallies = {i.name: Tally(looked=True) for i in INVARIANTS}
+    tally = tallies["L1 no-call-overdue"]
+    for n in range(IN_FLIGHT_KEPT + 7):
+        tally.add(str(n), "is due", "in flight")
+    assert (len(tally.in_flight), tally.beyond) == (IN_FLIGHT_KEPT, 7)
+    assert verdict(tallies, [], settle=False) == 0
+    tally.in_flight.clear()
+    assert verdict(tallies, [], settle=True) == 1
+
+
+def test_the_exit_code_says_first_what_is_wrong_and_then_what_was_not_seen() -> None:
+    tallies = {i.name: Tally(looked=not i.needs) for i in INVARIANTS}
+    assert verdict(tallies, [], settle=False) == 2
+    assert verdict(tallies, [Source.PAYMENTS, Source.INVENTORY], settle=False) == 2
+    assert verdict(tallies, list(Source), settle=False) == 0
+    tallies["M5 sums-add-up"].add(None, "does not add up", "violation")
+    assert verdict(tallies, [], settle=False) == 1

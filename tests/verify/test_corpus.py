@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy as copies
 from collections import Counter
+from datetime import UTC, datetime
 
 import asyncpg
 import pytest
@@ -12,10 +13,10 @@ import pytest
 from order_service.embedded import Postgres
 from order_service.verify.catalogue import INVARIANTS
 from order_service.verify.run import Limits
-from tests.verify.base import Base, given, verify, violated
+from tests.verify.base import Base, GivenLedger, GivenTopic, given, query, verify, violated
 from tests.verify.corpus_books import CALLS, HISTORY, KEYS
 from tests.verify.corpus_partners import MONEY, STOCK, TOPIC
-from tests.verify.spoil import Spoilt, change, drop, repeat, spoil
+from tests.verify.spoil import Spoilt, change, drop, lose, repeat, spoil
 
 CORPUS = [*MONEY, *STOCK, *TOPIC, *HISTORY, *KEYS, *CALLS]
 _ELSEWHERE = "L4 nobody-blocks-the-log"
@@ -118,3 +119,37 @@ def test_two_corruptions_at_once_are_both_told(base: Base) -> None:
 
     two = Spoilt("", "M3 no-phantom-payments, M1 refunds-match", ledger=work)
     assert violated(verify(base.database, _spoilt_sources(base, two))) == two.broken
+
+
+def test_the_events_of_a_parked_stream_are_parked_and_not_lost(base: Base, copy: str) -> None:
+    park = """insert into parked_streams (reader, order_id, version, error)
+values ('relay', '{pending}', 2, 'too large')"""
+    spoilt = Spoilt("", "", sql=park, topic=lose("pending 0", 0))
+    spoil(copy, base.orders, spoilt)
+    tallies = verify(copy, _spoilt_sources(base, spoilt))
+    assert violated(tallies) == set()
+    assert list(tallies["E1 events-not-lost"].parked) == [base.orders["pending 0"]]
+
+
+def test_a_topic_that_forgets_is_not_asked_for_what_it_forgot(base: Base) -> None:
+    records = copies.deepcopy(base.records)
+    for _ in range(2):
+        lose("confirmed 0", 0)(records, base.orders)
+    sources = given(base.ledger, records)
+    sources.topic = GivenTopic(records, since=datetime.now(UTC))
+    assert violated(verify(base.database, sources)) == set()
+    assert violated(verify(base.database, given(base.ledger, records))) == {
+        "E1 events-not-lost",
+        "E2 events-in-sequence",
+    }
+
+
+def test_a_report_of_an_earlier_time_leaves_what_came_later_in_flight(base: Base) -> None:
+    [row] = query(base.database, "select updated_at from orders where id = $1::uuid", base.orders["confirmed 1"])
+    ledger = [e for e in base.ledger if e.get("orderId") != base.orders["confirmed 1"]]
+    sources = given(ledger, base.records)
+    assert isinstance(sources.payments, GivenLedger)
+    sources.payments.as_of = row["updated_at"]
+    tallies = verify(base.database, sources)
+    assert base.orders["confirmed 1"] in tallies["M3 no-phantom-payments"].in_flight
+    assert violated(tallies) == set()
