@@ -5,6 +5,7 @@
 | H1 versions-contiguous | the log has the versions 1 to n, n is the order's version |
 | H1 history-is-a-path | lawful moves from creation to the order's status |
 | H1 order-equals-log | the order's row says what the newest snapshot says |
+| H1 parts-equal-log | so do its lines, attempts and refunds |
 | H2 hash-chain-holds | every hash is that of its row, and goes on from the row before |
 | H3 history-equals-log | one history row per change of status |
 | H3 time-goes-forward | an actor each, and no version older than the one before it |
@@ -49,12 +50,45 @@ class Held(Struct, frozen=True, rename="camel"):
     status: str
 
 
+class Line(Struct, frozen=True, rename="camel"):
+    """One line, as a snapshot has it; amounts in minor units."""
+
+    line: int
+    product_id: str
+    quantity: int
+    unit_price: int
+    total: int
+
+
+class Attempt(Struct, frozen=True, rename="camel"):
+    """One attempt, as a snapshot has it; amounts in minor units."""
+
+    attempt: int
+    reference: str
+    status: str
+    amount: int
+    payment_id: str | None = None
+    surplus: int = 0
+
+
+class Refund(Struct, frozen=True, rename="camel"):
+    """One refund, as a snapshot has it; the amount in minor units."""
+
+    refund: int
+    reference: str
+    attempt: int
+    amount: int
+    status: str
+    surplus: bool = False
+
+
 class Money(Struct, frozen=True, rename="camel"):
-    """The sums of a snapshot, in minor units."""
+    """The sums of a snapshot, in minor units, and the attempts they came by."""
 
     status: str
     captured: int
     refunded: int
+    attempts: tuple[Attempt, ...]
 
 
 class Image(Struct, frozen=True, rename="camel"):
@@ -72,6 +106,8 @@ class Image(Struct, frozen=True, rename="camel"):
     version: int
     event_sequence: int
     reservations: tuple[Held, ...]
+    items: tuple[Line, ...]
+    refunds: tuple[Refund, ...] = ()
 
 
 class _OnlyStatus(Struct, frozen=True):
@@ -79,12 +115,18 @@ class _OnlyStatus(Struct, frozen=True):
 
 
 class Books(Struct, frozen=True):
-    """All that the database has of one order; ``contacts`` by the version that brought them."""
+    """All that the database has of one order; ``contacts`` by the version that brought them.
+
+    ``items``, ``attempts`` and ``refunds`` are its parts in the order of their numbers.
+    """
 
     order: Row | None
     log: Sequence[Row]
     history: Sequence[Row]
     contacts: Mapping[int, Row]
+    items: Sequence[Row] = ()
+    attempts: Sequence[Row] = ()
+    refunds: Sequence[Row] = ()
 
 
 _decode_image = msgspec.json.Decoder(Image).decode
@@ -108,6 +150,7 @@ def faults(books: Books, image: Image | None) -> Iterator[Fault]:
     yield from _same_history(books)
     if books.order is not None and books.log and books.log[-1]["version"] == books.order["version"]:
         yield from _same_order(books.order, image)
+        yield from _same_parts(books, image)
 
 
 def _versions(books: Books) -> Iterator[Fault]:
@@ -228,3 +271,26 @@ def _same_order(order: Row, image: Image | None) -> Iterator[Fault]:
     for field, (here, there) in pairs.items():
         if here != there:
             yield name, f"{field} is {here}, the log says {there}"
+
+
+def _same_parts(books: Books, image: Image | None) -> Iterator[Fault]:
+    if image is None:
+        return  # order-equals-log tells that the snapshot cannot be read
+    parts: tuple[tuple[str, Sequence[Row], Sequence[Struct], type[Struct]], ...] = (
+        ("lines", books.items, image.items, Line),
+        ("attempts", books.attempts, image.payment.attempts, Attempt),
+        ("refunds", books.refunds, image.refunds, Refund),
+    )
+    for what, here, there, kind in parts:
+        names = kind.__struct_fields__
+        rows = [tuple(row[name] for name in names) for row in here]
+        told = [tuple(getattr(part, name) for name in names) for part in there]
+        if rows != told:
+            yield (
+                "H1 parts-equal-log",
+                f"the {what} are {_differing(rows, told)}, the log says {_differing(told, rows)}",
+            )
+
+
+def _differing(some: list[tuple[Any, ...]], others: list[tuple[Any, ...]]) -> str:
+    return ", ".join(str(part) for part in some if part not in others)[:300] or "fewer or in another order"

@@ -200,6 +200,12 @@ INVARIANTS: tuple[Invariant, ...] = (
         ("orders", "order_log"),
     ),
     Invariant(
+        "H1 parts-equal-log",
+        "An order's lines, attempts and refunds are those of the newest row of its log.",
+        _TAMPERED,
+        ("order_items", "payment_attempts", "refunds", "order_log"),
+    ),
+    Invariant(
         "H2 hash-chain-holds",
         "Every row of the log has the hash of its content and of the row before it; contacts have theirs.",
         _TAMPERED,

@@ -56,7 +56,7 @@ async def _page(
         orders = await connection.fetch(query.sql, *query.args(after=after, only=among, limit=ORDERS_AT_ONCE))
         upto = orders[-1]["id"] if len(orders) == ORDERS_AT_ONCE else None
         parts = {}
-        for name in ("log", "history", "contacts"):
+        for name in ("log", "history", "contacts", "items", "attempts", "refunds"):
             query = page(name)
             parts[name] = await connection.fetch(query.sql, *query.args(after=after, upto=upto, only=among))
     return orders, parts
@@ -75,6 +75,7 @@ def _books(orders: list[asyncpg.Record], parts: dict[str, list[asyncpg.Record]])
             grouped["log"].get(order_id, []),
             grouped["history"].get(order_id, []),
             {row["version"]: row for row in grouped["contacts"].get(order_id, ())},
+            *(grouped[name].get(order_id, []) for name in ("items", "attempts", "refunds")),
         )
         for order_id in {**heads, **grouped["log"], **grouped["history"]}
     }

@@ -63,6 +63,16 @@ HISTORY = [
         sql="update orders set stock = 'reserved' where id = '{shipped}'",
     ),
     Spoilt(
+        "a refund of another attempt",
+        "H1 parts-equal-log",
+        sql="update refunds set attempt = 2 where order_id = '{partly_refunded}'",
+    ),
+    Spoilt(
+        "another payment behind the same attempt",
+        "H1 parts-equal-log",
+        sql="update payment_attempts set payment_id = 'pay_0' where order_id = '{confirmed}'",
+    ),
+    Spoilt(
         "a snapshot that cannot be read",
         "H1 order-equals-log, H2 hash-chain-holds",
         sql=f"update order_log set snapshot = '???' where {_last('charge_parked')}",
@@ -222,7 +232,7 @@ CALLS = [
     ),
     Spoilt(
         "an attempt that nobody asks about",
-        "L1 owed-has-a-call",
+        "L1 owed-has-a-call, H1 parts-equal-log",
         sql="update payment_attempts set status = 'processing' where order_id = '{declined}'",
     ),
     Spoilt(

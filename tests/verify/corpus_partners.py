@@ -28,14 +28,14 @@ MONEY = [
     Spoilt("a reference charged twice", "M1 captures-match", ledger=again("charge", "confirmed 0")),
     Spoilt(
         "a captured attempt called declined",
-        "M1 captures-match, M5 sums-add-up",
+        "M1 captures-match, M5 sums-add-up, H1 parts-equal-log",
         sql="update payment_attempts set status = 'declined' where order_id = '{confirmed}'",
     ),
     Spoilt("one cent less given back", "M1 refunds-match", ledger=change("refund", "partly refunded 0", amount=-1)),
     Spoilt("one cent more given back", "M1 refunds-match", ledger=change("refund", "partly refunded 1", amount=1)),
     Spoilt(
         "a refund that we call failed was paid",
-        "M1 refunds-match, M5 sums-add-up",
+        "M1 refunds-match, M5 sums-add-up, H1 parts-equal-log",
         sql="update refunds set status = 'failed' where order_id = '{partly_refunded}'",
     ),
     Spoilt("given back before it came", "M2 never-more-back", ledger=swap("charge", "refund", "refunded 0")),
@@ -80,13 +80,13 @@ MONEY = [
     ),
     Spoilt(
         "a line at another price",
-        "M5 sums-add-up",
+        "M5 sums-add-up, H1 parts-equal-log",
         sql="update order_items set unit_price = unit_price * 2, total = total * 2 "
         "where order_id = '{confirmed}' and line = 1",
     ),
     Spoilt(
         "a line that cannot count",
-        "M5 sums-add-up",
+        "M5 sums-add-up, H1 parts-equal-log",
         sql="update order_items set unit_price = unit_price + 1 where order_id = '{pending}' and line = 1",
     ),
     Spoilt(
@@ -144,7 +144,7 @@ STOCK = [
     Spoilt("another product held", "S2 holds-match-lines", ledger=pieces("reserve", "pending 0", productId="hat")),
     Spoilt(
         "one piece more ordered",
-        "S2 holds-match-lines",
+        "S2 holds-match-lines, H1 parts-equal-log",
         sql="update order_items set quantity = 4, unit_price = unit_price / 2 where order_id = '{rare}' and line = 1",
     ),
     Spoilt(

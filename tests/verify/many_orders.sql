@@ -29,10 +29,13 @@ insert into order_log (
 )
 select m.id, s.version, 1, gen_random_uuid(), 'step', format(
         '{"id":"%s","orderNumber":"N-%s","userId":"user-1","status":"%s","stock":"%s","payment":{"status":"%s",'
-        '"captured":%s,"refunded":0,"attempts":[]},"currency":"USD","items":[],"subtotal":5000,"shippingCost":0,'
+        '"captured":%s,"refunded":0,"attempts":%s},"currency":"USD","items":[{"line":1,"productId":"shirt",'
+        '"quantity":2,"unitPrice":2500,"total":5000}],"subtotal":5000,"shippingCost":0,'
         '"tax":0,"discount":0,"total":5000,"version":%s,"reservations":[{"reservationId":"%s-r1","status":"%s",'
         '"shortages":[]}],"eventSequence":%s,"padding":"%s"}',
-        m.id, m.n, s.status, s.stock, s.payment, s.captured, s.version, m.id, s.stock,
+        m.id, m.n, s.status, s.stock, s.payment, s.captured, case when s.captured = 0 then '[]' else format(
+            '[{"attempt":1,"reference":"%s-p1","status":"captured","amount":5000,"paymentId":"pay"}]', m.id
+        ) end, s.version, m.id, s.stock,
         s.first + cardinality(s.events) - 1, repeat('x', 1500)
     ), '{}', 'service', 'c', m.at, s.first, s.events, sha256(''), decode(repeat('00', 32), 'hex'),
     decode(repeat('00', 32), 'hex')
