@@ -144,6 +144,38 @@ def test_memory_does_not_grow_with_the_number_of_orders(database: str) -> None:
     assert max(seen) - before < GROWS_AT_MOST_MB
 
 
+def test_no_transaction_of_the_verification_holds_the_log_back(database: str) -> None:
+    _make(database, 500)
+    writing_s = """select coalesce(max(extract(epoch from clock_timestamp() - xact_start)), 0)::float8
+        from pg_stat_activity where backend_xid is not null and application_name = 'order-service verify'"""
+    seen: list[float] = []
+
+    async def watch() -> None:
+        connection = await asyncpg.connect(database)
+        try:
+            while True:
+                seen.append(await connection.fetchval(writing_s))
+                await asyncio.sleep(0.001)
+        finally:
+            await connection.close()
+
+    async def look() -> Tallies:
+        watcher = asyncio.create_task(watch())
+        ledger = _Ledger(database)
+        scratch = await Scratch.open(database)
+        try:
+            return await Verification(
+                scratch, Sources(ledger, ledger, _Topic(database)), Limits(), lambda *_: None
+            ).run()
+        finally:
+            await scratch.close()
+            watcher.cancel()
+
+    assert violated(asyncio.run(look())) == set()
+    assert len(seen) > 20
+    assert max(seen) < 1
+
+
 def test_an_order_spoilt_among_many_is_found(database: str) -> None:
     _make(database, 300)
     [row] = query(database, "select id from orders order by id limit 1 offset 250")
