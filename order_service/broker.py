@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -19,6 +20,7 @@ log = structlog.get_logger("broker")
 PARTITIONS = 6
 _METADATA_TIMEOUT_S = 5.0
 _POLL_S = 0.1
+_ASIDE_S = 4 * _METADATA_TIMEOUT_S
 
 REFUSED_FOR_GOOD = frozenset(
     {
@@ -114,7 +116,8 @@ class Sender:
 
     async def close(self) -> None:
         """Forget what is still on its way; it may or may not be delivered. Harmless when repeated."""
-        await asyncio.to_thread(self._close)
+        with suppress(KafkaException):  # a producer that does not end is left behind; it takes nothing more
+            await _aside(self._close)
 
     def _close(self) -> None:
         self._producer.purge(in_queue=True, in_flight=True, blocking=False)
@@ -136,7 +139,35 @@ class Sender:
 
 async def ensure_topic(bootstrap: str, topic: str, *, create: bool = True) -> None:
     """Make the topic if it is absent and we may; raises ``KafkaException`` when the broker cannot be asked."""
-    await asyncio.to_thread(_ensure_topic, bootstrap, topic, create)
+    await _aside(partial(_ensure_topic, bootstrap, topic, create))
+
+
+async def _aside(work: Callable[[], None]) -> None:
+    """Run in a thread of its own that nobody has to wait for: the client library's own timeouts are not all it takes.
+
+    Raises what ``work`` raises, or a ``KafkaException`` of a time-out when it has not ended in time.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def tell(error: BaseException | None) -> None:
+        if not ended.done():
+            ended.set_exception(error) if error is not None else ended.set_result(None)
+
+    def run() -> None:
+        error = None
+        try:
+            work()
+        except Exception as raised:
+            error = raised
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(tell, error)
+
+    threading.Thread(target=run, name="kafka-aside", daemon=True).start()
+    try:
+        await asyncio.wait_for(ended, _ASIDE_S)
+    except TimeoutError:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "The client library did not come back.")) from None
 
 
 def _ensure_topic(bootstrap: str, topic: str, create: bool) -> None:

@@ -54,6 +54,10 @@ class Failed(Exception):
     """Sending failed in a way that passes: a new producer goes on from the cursor."""
 
 
+class Stalled(Failed):
+    """The broker is silent: nothing says that anything is wrong but its absence."""
+
+
 class _Sent(Struct, frozen=True):
     """A record and the number of its row in the batch."""
 
@@ -88,6 +92,7 @@ class Relay:
         self._owner = f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
         self._stopping = asyncio.Event()
         self._kept_at = 0.0
+        self._topic_seen = False
         self.published = 0
         self.last_error: str | None = None
         self.owner = False
@@ -127,7 +132,10 @@ class Relay:
             except LogBroken as error:
                 self._trouble("the log is broken; nothing is relayed", error)
                 pause = _AFTER_BREAK_S
+            except Stalled as error:
+                self._trouble("relaying stopped; it goes on from the cursor", error)
             except (Failed, KafkaException) as error:
+                self._topic_seen = False
                 self._trouble("relaying stopped; it goes on from the cursor", error)
             except DATABASE_TROUBLE as error:
                 self._trouble("the database does not answer", error)
@@ -175,7 +183,9 @@ class Relay:
                     raise NotOwner("The lease could not be kept.") from None
 
     async def _relay(self, reader: LogReader) -> None:
-        await ensure_topic(self._bootstrap, self._topic, create=self._create_topic)
+        if not self._topic_seen:
+            await ensure_topic(self._bootstrap, self._topic, create=self._create_topic)
+            self._topic_seen = True
         parked: set[str] = set()
         looked_at = float("-inf")
         sender = Sender(self._bootstrap, self._topic)
@@ -268,7 +278,7 @@ class Relay:
             if not waiting.done() and stopping.done():
                 await asyncio.wait({waiting}, timeout=_LAST_WAIT_S)
             if not waiting.done():
-                raise Failed("the broker does not acknowledge")
+                raise Stalled("the broker does not acknowledge")
         finally:
             waiting.cancel()
             stopping.cancel()
