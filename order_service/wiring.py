@@ -28,7 +28,7 @@ from order_service.store.pool import connect
 from order_service.store.reads import clock as database_time
 from order_service.store.schema import check_schema
 from order_service.telemetry import configure_logging
-from order_service.workers import is_child, run_workers
+from order_service.workers import is_child, is_orphan, run_workers
 
 if TYPE_CHECKING:
     from order_service.api.auth import Mode
@@ -208,6 +208,8 @@ def run_service(settings: Settings, parts: tuple[str, ...]) -> None:
     configure_logging(settings.log_level, settings.log_format)
     if is_child():
         die_with_parent(signal.SIGTERM)
+        if is_orphan():
+            return
     elif settings.workers > 1:
         listen(settings.host, settings.port).close()  # nobody else is there
         sys.exit(run_workers(settings.workers, [word for part in parts for word in ("--only", part)]))

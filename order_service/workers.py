@@ -17,7 +17,7 @@ import structlog
 log = structlog.get_logger("workers")
 
 CHILD = "ORDER_SERVICE_CHILD"
-"""Set in the environment of each process: it listens beside its siblings and ends with its parent."""
+"""Set in the environment of each process to its parent's number: it listens beside its siblings and ends with it."""
 
 RESTART_AFTER_S = 1.0
 DRAIN_S = 25.0
@@ -26,6 +26,11 @@ DRAIN_S = 25.0
 def is_child() -> bool:
     """Whether this process is one of several behind one port."""
     return bool(os.environ.get(CHILD))
+
+
+def is_orphan() -> bool:
+    """Whether the parent died before this process could ask to end with it."""
+    return os.environ.get(CHILD) != str(os.getppid())
 
 
 def run_workers(count: int, arguments: list[str]) -> int:
@@ -53,7 +58,7 @@ def run_workers(count: int, arguments: list[str]) -> int:
 
 def _start(arguments: list[str]) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "order_service", "serve", *arguments]
-    return subprocess.Popen(command, env=os.environ | {CHILD: "1"}, start_new_session=True)  # noqa: S603 - ourselves
+    return subprocess.Popen(command, env=os.environ | {CHILD: str(os.getpid())}, start_new_session=True)  # noqa: S603 - ourselves
 
 
 def _ended(child: subprocess.Popen[bytes]) -> int:

@@ -257,8 +257,10 @@ def test_several_processes_serve_one_port(database: str, kafka: Any, tmp_path: A
         [first, second] = psutil.Process(parent.pid).children()
         first.kill()
         system.until(lambda: len({c.pid for c in psutil.Process(parent.pid).children()} - {first.pid}) == 2)
+        family = psutil.Process(parent.pid).children()
+        assert second in family
         system.kill_service()
-        system.until(lambda: not second.is_running() or second.status() == psutil.STATUS_ZOMBIE)
+        system.until(lambda: all(not c.is_running() or c.status() == psutil.STATUS_ZOMBIE for c in family))
 
 
 def test_a_port_in_use_is_one_plain_sentence_and_exit_code_1(system: System) -> None:
