@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,11 +31,26 @@ def own_sandbox(tmp_path: Path) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
+def bench_partners_url() -> Iterator[str]:
+    """The cheap partners that `order-service bench` measures with."""
+    command = [sys.executable, "-m", "order_service.bench.partners", "--die-with-parent"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield json.loads(process.stdout.readline())["url"]
+        process.terminate()
+
+
+TOLD = os.environ.get("ORDER_SERVICE_TEST_PARTNERS_URL")
+
+
+@pytest.fixture(scope="session", params=["told"] if TOLD else ["sandbox", "bench"])
 def partners_url(request: pytest.FixtureRequest) -> str:
-    """Where the contract suite goes: ORDER_SERVICE_TEST_PARTNERS_URL, else the sandbox."""
-    told = os.environ.get("ORDER_SERVICE_TEST_PARTNERS_URL")
-    if told:
-        return told
+    """Where the contract suite goes: ORDER_SERVICE_TEST_PARTNERS_URL, else the sandbox and the bench's partners."""
+    if TOLD:
+        return TOLD
+    if request.param == "bench":
+        url: str = request.getfixturevalue("bench_partners_url")
+        return url
     sandbox: Sandbox = request.getfixturevalue("sandbox")
     return sandbox.url
 
