@@ -18,11 +18,12 @@ from order_service.core.errors import NotCancellable, UnlawfulMove
 from order_service.core.facets import allowed_by_put
 from order_service.core.lifecycle import Status
 from order_service.core.messages import Asked, Cancel, End, Event
-from order_service.core.model import Cancellation, OpenCall, ReservationStatus
+from order_service.core.model import OPEN_ATTEMPT, AttemptStatus, Cancellation, OpenCall, ReservationStatus
 from order_service.core.payment import close_waiting_attempt, stock_released, void_open_attempts
 from order_service.core.refund import refund_rest
 from order_service.core.stock import release
 
+_OVERTAKEN = OPEN_ATTEMPT | {AttemptStatus.WAITING_STOCK}
 _HOLDS = (ReservationStatus.RESERVING, ReservationStatus.RESERVED)
 
 
@@ -44,7 +45,9 @@ def cancel_order(draft: Draft, code: str, reason: str | None) -> None:
     """2 to 5: everything that a cancelled order still has to give back is owed from here on."""
     draft.reason = reason or code
     draft.move(Status.CANCELLED)
-    draft.set(cancellation=Cancellation(code, draft.now, reason), hold_until=None)
+    newest = draft.order.newest_attempt
+    overtaken = newest.attempt if newest is not None and newest.status in _OVERTAKEN else None
+    draft.set(cancellation=Cancellation(code, draft.now, reason, overtaken), hold_until=None)
     draft.drop(draft.owed(CallKind.CLEAR_CART, CallKind.CHECK_PAYMENT))
     draft.announce(Event.CANCELLED, Event.STATUS_CHANGED)
     if draft.order.newest_reservation.status in _HOLDS:

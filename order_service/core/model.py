@@ -175,11 +175,15 @@ class Shipment(Struct, frozen=True, rename="camel"):
 
 
 class Cancellation(Struct, frozen=True, rename="camel"):
-    """Why and when an order was cancelled; ``code`` is requested, expired, out-of-stock or given-up."""
+    """Why and when an order was cancelled; ``code`` is requested, expired, out-of-stock or given-up.
+
+    ``open_attempt`` is the attempt that was overtaken: neither paid nor refused by then.
+    """
 
     code: str
     at: datetime
     reason: str | None = None
+    open_attempt: int | None = None
 
 
 class Attention(Struct, frozen=True, rename="camel"):

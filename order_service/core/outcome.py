@@ -11,9 +11,10 @@ from order_service.core.errors import (
     Refusal,
     StockNotReserved,
 )
+from order_service.core.facets import refunds_to_mend
 from order_service.core.lifecycle import Status, Stock
 from order_service.core.messages import Asked
-from order_service.core.model import AttemptStatus, Order, RefundStatus
+from order_service.core.model import UNDER_VOID, AttemptStatus, Order, RefundStatus
 
 
 class Outcome(Struct, frozen=True):
@@ -40,7 +41,7 @@ def outcome(asked: Asked, order: Order) -> Outcome:
         case "refund":
             return _refunded(order, asked.number)
         case "put_refunded":
-            return Outcome(200) if order.status is Status.REFUNDED else INTERIM
+            return _put_refunded(order, asked.number)
         case "retry":
             return Outcome(202)
         case _:
@@ -60,19 +61,18 @@ def _paid(order: Order, number: int) -> Outcome:
     if number > len(order.payment.attempts):
         return INTERIM  # an older version of the order, which knows nothing of the attempt
     attempt = order.payment.attempts[number - 1]
+    if order.cancellation is not None and order.cancellation.open_attempt == number:
+        return _refused(NotPayable(order.status))
     match attempt.status:
         case AttemptStatus.CAPTURED:
-            over = order.cancellation is not None
-            return _refused(NotPayable(order.status)) if over else Outcome(200)
-        case AttemptStatus.DECLINED | AttemptStatus.VOIDED if order.cancellation is None:
+            return Outcome(200)
+        case AttemptStatus.DECLINED | AttemptStatus.VOIDED:
             return _refused(PaymentDeclined(attempt.decline_code, number))
         case AttemptStatus.CLOSED if attempt.decline_code == "out-of-stock":
             refused = [r for r in order.reservations if r.shortages]
             return _refused(OutOfStock(refused[-1].shortages if refused else (), orderId=order.id))
-        case AttemptStatus.CLOSED if order.cancellation is None:
+        case AttemptStatus.CLOSED:
             return _refused(StockNotReserved())
-        case _ if order.cancellation is not None:
-            return _refused(NotPayable(order.status))
         case _:
             return INTERIM
 
@@ -83,6 +83,17 @@ def _refunded(order: Order, number: int) -> Outcome:
     row = order.refunds[number - 1]
     in_flight = row.status in (RefundStatus.REQUESTED, RefundStatus.PENDING)
     return INTERIM if in_flight else Outcome(201)
+
+
+def _put_refunded(order: Order, number: int) -> Outcome:
+    """The order as it is, once neither a partner nor a person has anything left to do about its money."""
+    if order.status is Status.REFUNDED:
+        return Outcome(200)
+    if number > len(order.refunds):
+        return INTERIM  # an older version of the order, which knows nothing of the refund
+    stopping = any(a.status in UNDER_VOID for a in order.payment.attempts)
+    failed = any(not r.surplus for r in refunds_to_mend(order))
+    return INTERIM if stopping or order.refund_in_flight or failed else Outcome(200)
 
 
 def _refused(refusal: Refusal) -> Outcome:

@@ -109,11 +109,18 @@ def test_a_payment_of_an_order_that_was_cancelled_meanwhile_is_not_payable() -> 
         paying().when(Cancel()),
         paying().when(Cancel()).answered(CallKind.VOID, payment("voided")),
         paying().when(Cancel()).answered(CallKind.VOID, payment("succeeded")),
-        confirmed().when(Cancel()),
+        paying().when(Cancel()).answered(CallKind.VOID, payment("declined")),
     ]
     for story in stories:
         assert isinstance(told(FIRST, story).refusal, NotPayable)
     assert isinstance(told(SECOND, paying_again().when(Cancel())).refusal, NotPayable)
+
+
+def test_a_payment_that_was_over_before_the_cancellation_keeps_its_answer() -> None:
+    assert told(FIRST, confirmed().when(Cancel())) == OK
+    assert told(FIRST, confirmed().when(Cancel()).answered(CallKind.REFUND, refund("succeeded"))) == OK
+    for story in (declined().when(Cancel()), paying_again().when(Cancel())):
+        assert isinstance(told(FIRST, story).refusal, PaymentDeclined)
 
 
 def test_each_attempt_has_an_answer_of_its_own() -> None:
@@ -155,6 +162,24 @@ def test_put_refunded_is_interim_until_the_order_is_refunded() -> None:
     assert told(asked, story) == INTERIM
     story.answered(CallKind.REFUND, refund("succeeded"))
     assert told(asked, story) == OK
+
+
+def test_put_refunded_is_interim_while_a_failed_refund_waits_for_a_person_and_ends_when_one_gives_it_up() -> None:
+    story = shipped().when(SetStatus(Status.REFUNDED)).answered(CallKind.REFUND, refund("failed"))
+    asked = Asked("put_refunded", 1)
+    assert told(asked, story) == INTERIM
+    call = story.order.attention
+    assert call is not None
+    assert told(asked, story.when(GiveUpCall(call.call_id))) == OK
+    assert story.order.status is Status.SHIPPED
+
+
+def test_put_refunded_ends_when_the_void_that_it_met_left_nothing_to_refund() -> None:
+    story = paying().when(Cancel()).when(SetStatus(Status.REFUNDED))
+    asked = story.decision.asked
+    assert asked == Asked("put_refunded", 0, unchanged=True)
+    assert told(asked, story) == INTERIM
+    assert told(asked, story.answered(CallKind.VOID, payment("voided"))) == OK
 
 
 def test_a_version_from_before_the_command_says_nothing_about_it() -> None:

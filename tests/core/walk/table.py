@@ -217,7 +217,7 @@ def _check_outcomes(order: Order) -> None:
     for attempt in order.payment.attempts:
         got = outcome(Asked("pay", attempt.attempt), order)
         code = got.refusal.code if got.refusal else str(got.status)
-        must(code in _paid(order, str(attempt.status)), f"pay {attempt.attempt} is answered {code}")
+        must(code in _paid(order, attempt.attempt, str(attempt.status)), f"pay {attempt.attempt} is answered {code}")
         must(got.settled == (got.status != 202), "202 is interim")
     for row in order.refunds:
         got = outcome(Asked("refund", row.refund), order)
@@ -225,11 +225,11 @@ def _check_outcomes(order: Order) -> None:
         must(got.status == (202 if flying else 201), "the answer to a refund")
 
 
-def _paid(order: Order, status: str) -> tuple[str, ...]:
-    if status == "closed":
-        return ("out-of-stock", "stock-not-reserved", NOT_PAYABLE)
-    if order.cancellation is not None:
+def _paid(order: Order, number: int, status: str) -> tuple[str, ...]:
+    if order.cancellation is not None and order.cancellation.open_attempt == number:
         return (NOT_PAYABLE,)
+    if status == "closed":
+        return ("out-of-stock", "stock-not-reserved")
     return {"captured": ("200",), "declined": ("payment-declined",), "voided": ("payment-declined",)}.get(
         status, ("202",)
     )
