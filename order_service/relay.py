@@ -37,7 +37,7 @@ log = structlog.get_logger("relay")
 
 READER = "relay"
 BATCH_ROWS = 200
-LEASE_S = 10.0
+LEASE_S = 9.0
 # A round costs the database two statements and a sync: rounds are paced, unless a batch is full.
 _PACE_S = 0.05
 _IDLE_S = 0.1

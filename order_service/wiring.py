@@ -170,6 +170,7 @@ class Running:
             settings.kafka_bootstrap_servers,
             topic=settings.events_topic,
             personal=settings.events_personal == "on",
+            lease_s=settings.lease,
         )
         task = asyncio.create_task(relay.run())
 
