@@ -20,7 +20,7 @@ from rich.markup import escape
 
 from order_service.config import Settings
 from order_service.running import endpoints
-from order_service.store.queries import query
+from order_service.store.statements import connect_one, fetch
 
 ANSWERED_WITHIN_S = 15.0
 LISTED = 1000
@@ -47,10 +47,9 @@ def list_attention(settings: Settings, *, as_json: bool) -> None:
 
 
 async def _waiting(dsn: str) -> list[dict[str, Any]]:
-    connection = await asyncpg.connect(dsn, timeout=5, command_timeout=10)
+    connection = await connect_one(dsn, timeout=5, command_timeout=10)
     try:
-        statement = query("attention")
-        rows = await connection.fetch(statement.sql, *statement.args(limit=LISTED))
+        rows = await fetch(connection, "attention", limit=LISTED)
     finally:
         await connection.close()
     return [

@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from order_service import faults
 from order_service.events import Record
 
 log = structlog.get_logger("broker")
@@ -92,8 +93,14 @@ class Sender:
         self._thread = threading.Thread(target=self._serve, name="kafka-producer", daemon=True)
         self._thread.start()
 
-    def send(self, records: Sequence[Record]) -> Delivery:
+    async def send(self, records: Sequence[Record]) -> Delivery:
         """Hand records over; the delivery is settled when all are delivered or one has failed."""
+        await faults.passing("kafka.send", faults.BEFORE)
+        delivery = self._send(records)
+        await faults.passing("kafka.send", faults.AFTER)
+        return delivery
+
+    def _send(self, records: Sequence[Record]) -> Delivery:
         delivery = Delivery(len(records))
         if not records:
             delivery.settled.set()
@@ -117,7 +124,7 @@ class Sender:
     async def close(self) -> None:
         """Forget what is still on its way; it may or may not be delivered. Harmless when repeated."""
         with suppress(KafkaException):  # a producer that does not end is left behind; it takes nothing more
-            await _aside(self._close)
+            await faults.around("kafka.close", lambda: _aside(self._close))
 
     def _close(self) -> None:
         self._producer.purge(in_queue=True, in_flight=True, blocking=False)
@@ -139,7 +146,7 @@ class Sender:
 
 async def ensure_topic(bootstrap: str, topic: str, *, create: bool = True) -> None:
     """Make the topic if it is absent and we may; raises ``KafkaException`` when the broker cannot be asked."""
-    await _aside(partial(_ensure_topic, bootstrap, topic, create))
+    await faults.around("kafka.topic", lambda: _aside(partial(_ensure_topic, bootstrap, topic, create)))
 
 
 async def _aside(work: Callable[[], None]) -> None:

@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
+from order_service import faults
+from order_service.store.statements import fetchval
+
 CHECK_WITHIN_S = 1.5
 FRESH_S = 1.0
 """Answers are shared for this long: health checks of many probes must not become a load of their own."""
@@ -51,7 +54,7 @@ def database_check(pool: asyncpg.Pool) -> Check:
     """The database answers a question."""
 
     async def check() -> str | None:
-        await pool.fetchval("select 1")
+        await fetchval(pool, "clock")
         return None
 
     return check
@@ -63,8 +66,7 @@ def reachable_check(url: str) -> Check:
     port = parts.port or (443 if parts.scheme == "https" else 80)
 
     async def check() -> str | None:
-        _, writer = await asyncio.open_connection(parts.hostname, port)
-        writer.close()
+        await _knock(parts.hostname or "", port)
         return None
 
     return check
@@ -77,11 +79,16 @@ def broker_check(bootstrap: str) -> Check:
     async def check() -> str | None:
         for host, _, port in addresses:
             try:
-                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+                await _knock(host.strip("[]"), int(port))
             except OSError:
                 continue
-            writer.close()
             return None
         return "no broker accepts connections"
 
     return check
+
+
+async def _knock(host: str, port: int) -> None:
+    """Connect and hang up; raises ``OSError``."""
+    _, writer = await faults.around("tcp.knock", lambda: asyncio.open_connection(host, port))
+    writer.close()

@@ -119,9 +119,9 @@ def _on_database(work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
 
 
 async def _connected(dsn: str, work: Callable[[asyncpg.Connection], Awaitable[T]]) -> T:
-    import asyncpg
+    from order_service.store.statements import connect_one
 
-    connection = await asyncpg.connect(dsn, timeout=5, command_timeout=10)
+    connection = await connect_one(dsn, timeout=5, command_timeout=10)
     try:
         return await work(connection)
     finally:

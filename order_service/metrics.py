@@ -13,8 +13,8 @@ import asyncpg
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
-from order_service.store.queries import query
 from order_service.store.reader import horizon_blocker, lag_s
+from order_service.store.statements import fetch, fetchrow
 
 log = structlog.get_logger("metrics")
 
@@ -104,13 +104,13 @@ class Gauges:
         return generate_latest(REGISTRY)
 
     async def _ask(self) -> None:
-        owed = await self._pool.fetchrow(query("owed").sql)
+        owed = await fetchrow(self._pool, "owed")
         assert owed is not None, "an aggregate has one row"
         CALLS_OPEN.set(owed["due"])
         CALLS_PARKED.set(owed["parked"])
         OLDEST_CALL.set(owed["oldest_s"])
         ATTENTION.set(owed["attention"])
-        for row in await self._pool.fetch(query("orders_by_status").sql):
+        for row in await fetch(self._pool, "orders_by_status"):
             ORDERS.labels(row["status"]).set(row["orders"])
         RELAY_LAG.set(await lag_s(self._pool, "relay") or 0)
         blocker = await horizon_blocker(self._pool)

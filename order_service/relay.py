@@ -27,6 +27,7 @@ import structlog
 from confluent_kafka import KafkaException
 from msgspec import Struct
 
+from order_service import faults
 from order_service.broker import REFUSED_FOR_GOOD, Delivery, Sender, ensure_topic
 from order_service.events import Record, records
 from order_service.metrics import EVENTS
@@ -218,8 +219,8 @@ class Relay:
     async def _publish(self, reader: LogReader, sender: Sender, rows: list[LogRow], parked: set[str]) -> None:
         """Send one batch; the cursor moves behind the last row before which everything is acknowledged."""
         out = [_Sent(r, n) for n, row in enumerate(rows) if row.order_id not in parked for r in records(row)]
-        delivery = sender.send([s.record for s in out])
-        await self._settled(delivery)
+        delivery = await sender.send([s.record for s in out])
+        await self._acknowledged(delivery)
         done = delivery.contiguous
         self.published += done
         EVENTS.inc(done)
@@ -258,8 +259,8 @@ class Relay:
     async def _send_alone(self, record: Record) -> int | None:
         sender = Sender(self._bootstrap, self._topic)
         try:
-            delivery = sender.send([record])
-            await self._settled(delivery)
+            delivery = await sender.send([record])
+            await self._acknowledged(delivery)
             return delivery.errors.get(0)
         finally:
             await sender.close()
@@ -267,6 +268,9 @@ class Relay:
     async def _park(self, reader: LogReader, row: LogRow, error: str) -> None:
         await reader.park(row.order_id, row.version, error)
         log.error("stream of an order parked", order_id=row.order_id, version=row.version, error=error)
+
+    async def _acknowledged(self, delivery: Delivery) -> None:
+        await faults.around("kafka.ack", lambda: self._settled(delivery))
 
     async def _settled(self, delivery: Delivery) -> None:
         """Wait for the broker; one that gives no answer for long is left to another replica, which may reach it."""

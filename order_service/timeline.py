@@ -13,7 +13,7 @@ from rich.markup import escape
 from order_service.config import Settings
 from order_service.running import endpoints
 from order_service.store.load import is_id
-from order_service.store.queries import query
+from order_service.store.statements import connect_one, fetch
 
 
 class NotThere(Exception):
@@ -35,15 +35,10 @@ def read_timeline(settings: Settings, id_or_number: str) -> dict[str, Any]:
 
 
 async def _rows(dsn: str, id_or_number: str) -> list[asyncpg.Record]:
-    connection = await asyncpg.connect(dsn, timeout=5, command_timeout=10)
+    connection = await connect_one(dsn, timeout=5, command_timeout=10)
     try:
-        statement = query("timeline")
-        return list(
-            await connection.fetch(
-                statement.sql,
-                *statement.args(id=id_or_number if is_id(id_or_number) else None, number=id_or_number.upper()),
-            )
-        )
+        order_id = id_or_number if is_id(id_or_number) else None
+        return await fetch(connection, "timeline", id=order_id, number=id_or_number.upper())
     finally:
         await connection.close()
 

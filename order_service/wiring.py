@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from order_service import faults
 from order_service.clock import DatabaseClock
-from order_service.config import Settings
+from order_service.config import BadSettings, Settings
 from order_service.dispatch import Dispatcher, Worker
 from order_service.engine import Engine
 from order_service.health import Health, broker_check, database_check, reachable_check
@@ -207,6 +208,10 @@ def run_service(settings: Settings, parts: tuple[str, ...]) -> None:
     if "relay" in parts:
         settings.need("kafka_bootstrap_servers")
     configure_logging(settings.log_level, settings.log_format)
+    try:
+        faults.arm_from_environment()
+    except faults.BadPlan as error:
+        raise BadSettings(f"ORDER_SERVICE_FAULTS: {error}") from None
     if is_child():
         die_with_parent(signal.SIGTERM)
         if is_orphan():

@@ -12,7 +12,7 @@ from litestar import Litestar
 from litestar.exceptions import HTTPException
 from litestar.types import HTTPScope, Message, Scope, Send
 
-from order_service import metrics
+from order_service import faults, metrics
 from order_service.api.answers import of_refusal
 from order_service.api.exchange import BODY_TIMEOUT_S, ClientGone, Exchange
 from order_service.api.refusals import InternalError, MalformedRequest, MethodNotAllowed, NotFound
@@ -37,6 +37,9 @@ class Api(Litestar):
             await super().__call__(scope, receive, send)
             return
         exchange = Exchange(scope, receive, self.body_timeout_s)
+        if faults.hook is not None:
+            await faults.passing("api.request", faults.BEFORE)
+            send = _with_points(send)
         try:
             await self._serve(exchange, send)
         except ClientGone:
@@ -61,6 +64,19 @@ class Api(Litestar):
         scope[_KEY] = exchange  # type: ignore[literal-required]
         scope["path"] = path
         await super().__call__(scope, exchange.receive, send)
+
+
+def _with_points(send: Send) -> Send:
+    """The answer between the two phases of its fault point: a kill there is one before or after the client knows."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await faults.passing("api.reply", faults.BEFORE)
+        await send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            await faults.passing("api.reply", faults.AFTER)
+
+    return sending
 
 
 def exchange_of(scope: Scope) -> Exchange:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 import aiohttp
+
+from order_service import faults
 
 MAX_SET = 256 * 1024
 """Bytes of a key set; the usual one has two thousand."""
@@ -49,7 +52,7 @@ class UrlSource:
             )
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                return await self._exchange(self._session)
+                return await faults.around("http.issuer.keys", partial(self._exchange, self._session))
         except TimeoutError:
             raise OSError("no complete answer in time") from None
         except (aiohttp.ClientError, ValueError) as fault:

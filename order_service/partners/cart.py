@@ -49,7 +49,9 @@ class HttpCart:
 
     async def get(self, user_id: str, *, deadline_s: float, correlation_id: str = "") -> CartAnswer:
         """Ask what is in the cart: 200, or 404 and 410 if there is none."""
-        reply = await self._wire.get(f"{BASE}/{segment(user_id)}", deadline_s=deadline_s, correlation_id=correlation_id)
+        reply = await self._wire.get(
+            "get", f"{BASE}/{segment(user_id)}", deadline_s=deadline_s, correlation_id=correlation_id
+        )
         if isinstance(reply, Unanswered):
             return reply
         if reply.status in (404, 410):
@@ -61,6 +63,7 @@ class HttpCart:
     ) -> ClearCartAnswer:
         """Take the ordered quantities out: 200 is done, 404 and 410 leave nothing to do."""
         reply = await self._wire.post(
+            "clear",
             f"{BASE}/{segment(request.user_id)}/clear",
             msgspec.json.encode(_ClearBody(request.order_id, request.items)),
             key,

@@ -40,7 +40,8 @@ class Partners:
 
 def open_partners(*, inventory_url: str, cart_url: str, payment_url: str, connections: int = 256) -> Partners:
     """Open one session per partner; call it inside the running loop, close it in the same."""
-    inventory, cart, payment = (Wire(url, connections=connections) for url in (inventory_url, cart_url, payment_url))
+    urls = {"inventory": inventory_url, "cart": cart_url, "payment": payment_url}
+    inventory, cart, payment = (Wire(url, partner=name, connections=connections) for name, url in urls.items())
     return Partners(HttpInventory(inventory), HttpCart(cart), HttpPayment(payment), (inventory, cart, payment))
 
 

@@ -92,6 +92,7 @@ class HttpInventory:
     ) -> AvailabilityAnswer:
         """Ask what can be had; 200 with every product asked for, or nothing is known."""
         reply = await self._wire.post(
+            "availability",
             f"{BASE}/availability",
             encode_request(request),
             key,
@@ -107,6 +108,7 @@ class HttpInventory:
     ) -> ReserveAnswer:
         """Hold all items or none: 201, 409; 400, 404 and 422 are our own fault."""
         reply = await self._wire.post(
+            "reserve",
             f"{BASE}/reservations",
             encode_request(request),
             key,
@@ -144,6 +146,7 @@ class HttpInventory:
     async def get(self, reservation_id: str, *, deadline_s: float, correlation_id: str = "") -> ReservationAnswer:
         """Ask how a reservation stands: 200 or 404."""
         reply = await self._wire.get(
+            "get",
             f"{BASE}/reservations/{segment(reservation_id)}",
             deadline_s=deadline_s,
             correlation_id=correlation_id,
@@ -163,6 +166,7 @@ class HttpInventory:
         correlation_id: str,
     ) -> Reply | Unanswered:
         return await self._wire.post(
+            how,
             f"{BASE}/reservations/{segment(request.reservation_id)}/{how}",
             msgspec.json.encode(_EndBody(request.order_id)),
             key,

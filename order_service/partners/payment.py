@@ -120,7 +120,7 @@ class HttpPayment:
     ) -> ChargeAnswer:
         """Charge once per reference: 201, or 402 declined."""
         reply = await self._wire.post(
-            BASE, encode_request(request), key, deadline_s=deadline_s, correlation_id=correlation_id
+            "charge", BASE, encode_request(request), key, deadline_s=deadline_s, correlation_id=correlation_id
         )
         if isinstance(reply, Unanswered):
             return reply
@@ -136,6 +136,7 @@ class HttpPayment:
     async def void(self, request: VoidRequest, key: str, *, deadline_s: float, correlation_id: str = "") -> VoidAnswer:
         """Stop a charge that has not happened: 200 with where it stands."""
         reply = await self._wire.post(
+            "void",
             f"{BASE}/void",
             msgspec.json.encode(_VoidRequestBody(request.reference)),
             key,
@@ -152,7 +153,7 @@ class HttpPayment:
         """Ask how a payment stands: by id 200 or 404, by reference 200 with one item or none."""
         by_id = request.payment_id is not None
         where = f"/{segment(request.payment_id or '')}" if by_id else f"?reference={segment(request.reference)}"
-        reply = await self._wire.get(BASE + where, deadline_s=deadline_s, correlation_id=correlation_id)
+        reply = await self._wire.get("read", BASE + where, deadline_s=deadline_s, correlation_id=correlation_id)
         if isinstance(reply, Unanswered):
             return reply
         if by_id and reply.status == 404:
@@ -166,6 +167,7 @@ class HttpPayment:
     ) -> RefundAnswer:
         """Give money back once per reference: 201, or 409 and it will not be done."""
         reply = await self._wire.post(
+            "refund",
             f"{BASE}/{segment(request.payment_id)}/refunds",
             msgspec.json.encode(_RefundRequestBody(request.reference, request.amount, request.reason)),
             key,
@@ -186,7 +188,7 @@ class HttpPayment:
     ) -> ReadRefundAnswer:
         """Ask how a refund stands: it is listed with its payment."""
         reply = await self._wire.get(
-            f"{BASE}/{segment(request.payment_id)}", deadline_s=deadline_s, correlation_id=correlation_id
+            "read_refund", f"{BASE}/{segment(request.payment_id)}", deadline_s=deadline_s, correlation_id=correlation_id
         )
         if isinstance(reply, Unanswered):
             return reply

@@ -8,6 +8,7 @@ import asyncio
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -17,6 +18,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.tracing import Trace
 from yarl import URL
 
+from order_service import faults
 from order_service.core.answers import Unanswered
 
 MAX_BODY = 2**20
@@ -65,8 +67,9 @@ class _QuietConnector(aiohttp.TCPConnector):
 class Wire:
     """The connections to one partner: one session for life, opened inside the running loop."""
 
-    def __init__(self, base_url: str, *, connections: int = 256) -> None:
+    def __init__(self, base_url: str, *, partner: str = "partner", connections: int = 256) -> None:
         """`connections` bounds how many exchanges run at once; more wait within their deadline."""
+        self._partner = partner
         self._base = base_url.rstrip("/")
         self._session = aiohttp.ClientSession(
             connector=_QuietConnector(limit=connections, keepalive_timeout=IDLE_S),
@@ -86,15 +89,24 @@ class Wire:
         await self._session.close()
 
     async def post(
-        self, path: str, body: bytes, key: str, *, deadline_s: float, correlation_id: str
+        self, operation: str, path: str, body: bytes, key: str, *, deadline_s: float, correlation_id: str
     ) -> Reply | Unanswered:
         """Write once. The client never repeats a POST by itself."""
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
-        return await self._exchange("POST", path, headers, body, deadline_s, correlation_id)
+        return await self._pass(operation, "POST", path, headers, body, deadline_s, correlation_id)
 
-    async def get(self, path: str, *, deadline_s: float, correlation_id: str) -> Reply | Unanswered:
+    async def get(self, operation: str, path: str, *, deadline_s: float, correlation_id: str) -> Reply | Unanswered:
         """Read. The client may repeat a GET once on a dropped connection, within the deadline."""
-        return await self._exchange("GET", path, {}, None, deadline_s, correlation_id)
+        return await self._pass(operation, "GET", path, {}, None, deadline_s, correlation_id)
+
+    async def _pass(self, operation: str, *exchange: Any) -> Reply | Unanswered:
+        """One exchange between the two phases of its fault point, `http.PARTNER.OPERATION`."""
+        if faults.hook is None:
+            return await self._exchange(*exchange)
+        try:
+            return await faults.around(f"http.{self._partner}.{operation}", lambda: self._exchange(*exchange))
+        except ConnectionResetError:
+            return Unanswered("connection lost")
 
     async def _exchange(
         self,

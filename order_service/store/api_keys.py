@@ -10,7 +10,7 @@ import asyncpg
 from msgspec import Struct
 
 from order_service.store.load import is_id
-from order_service.store.queries import query
+from order_service.store.statements import fetch, fetchval
 
 
 class KeyRow(Struct, frozen=True):
@@ -32,16 +32,15 @@ async def create_api_key(
     expires_in_s: float | None,
 ) -> str:
     """Write a new key; its id."""
-    statement = query("create_api_key")
-    values = statement.args(hash=digest, scope=scope, user_id=user, name=name, expires_in_s=expires_in_s)
-    created: str = await connection.fetchval(statement.sql, *values)
+    created: str = await fetchval(
+        connection, "create_api_key", hash=digest, scope=scope, user_id=user, name=name, expires_in_s=expires_in_s
+    )
     return created
 
 
 async def find_api_keys(pool: asyncpg.Pool, digests: Sequence[bytes]) -> dict[bytes, KeyRow]:
     """Those of the keys that are good now, by hash."""
-    statement = query("find_api_keys")
-    rows = await pool.fetch(statement.sql, *statement.args(hashes=list(digests)))
+    rows = await fetch(pool, "find_api_keys", hashes=list(digests))
     return {row["hash"]: KeyRow(row["id"], row["scope"], row["user_id"], row["left_s"]) for row in rows}
 
 
@@ -58,7 +57,7 @@ async def list_api_keys(connection: asyncpg.Connection) -> list[dict[str, Any]]:
             "expiresAt": row["expires_at"],
             "revokedAt": row["revoked_at"],
         }
-        for row in await connection.fetch(query("list_api_keys").sql)
+        for row in await fetch(connection, "list_api_keys")
     ]
 
 
@@ -66,6 +65,5 @@ async def revoke_api_key(connection: asyncpg.Connection, key_id: str) -> datetim
     """When the key ended, now or before; None if there is no such key."""
     if not is_id(key_id):
         return None
-    statement = query("revoke_api_key")
-    ended: datetime | None = await connection.fetchval(statement.sql, *statement.args(id=key_id))
+    ended: datetime | None = await fetchval(connection, "revoke_api_key", id=key_id)
     return ended

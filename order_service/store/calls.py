@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from order_service.core.answers import CallKind
 from order_service.store.load import is_id
-from order_service.store.queries import query
+from order_service.store.statements import fetch, fetchval
 
 
 class Claimed(Struct, frozen=True):
@@ -35,8 +35,7 @@ async def claim(
     pool: asyncpg.Pool, *, limit: int, lease_s: float, kinds: Sequence[CallKind] | None = None
 ) -> list[Claimed]:
     """Lease up to ``limit`` calls that are due, the longest due first, for ``lease_s`` seconds."""
-    statement = query("claim")
-    values = statement.args(limit=limit, lease_s=lease_s, kinds=None if kinds is None else list(kinds))
+    rows = await fetch(pool, "claim", limit=limit, lease_s=lease_s, kinds=None if kinds is None else list(kinds))
     return [
         Claimed(
             call_id=row["call_id"],
@@ -51,19 +50,18 @@ async def claim(
             correlation_id=row["correlation_id"],
             traceparent=row["traceparent"],
         )
-        for row in await pool.fetch(statement.sql, *values)
+        for row in rows
     ]
 
 
 async def due_timers(pool: asyncpg.Pool, *, limit: int, skip: Sequence[str] = ()) -> list[str]:
     """Ids of orders whose timer has come, the longest due first, less those to skip."""
-    statement = query("due_timers")
-    return [row["id"] for row in await pool.fetch(statement.sql, *statement.args(limit=limit, skip=list(skip)))]
+    return [row["id"] for row in await fetch(pool, "due_timers", limit=limit, skip=list(skip))]
 
 
 async def next_due_in(pool: asyncpg.Pool) -> float | None:
     """Seconds until the next lease ends or the next timer comes; below 0 when something is due, None if nothing is."""
-    seconds: float | None = await pool.fetchval(query("next_due").sql)
+    seconds: float | None = await fetchval(pool, "next_due")
     return seconds
 
 
@@ -71,6 +69,5 @@ async def call_exists(pool: asyncpg.Pool, order_id: str, call_id: str) -> bool:
     """Whether the order ever owed a call of this id; False also for what is no id at all."""
     if not (is_id(order_id) and is_id(call_id)):
         return False
-    statement = query("call_exists")
-    exists: bool = await pool.fetchval(statement.sql, *statement.args(order_id=order_id, call_id=call_id))
+    exists: bool = await fetchval(pool, "call_exists", order_id=order_id, call_id=call_id)
     return exists

@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 import asyncpg
 
 from order_service.store.commit import Entry, Result, Verdict, commit_prepared
-from order_service.store.queries import query
 from order_service.store.rows import Prepared, prepare
+from order_service.store.statements import fetch
 
 _TRIES = 5
 _FIRST_PAUSE_S = 0.01
@@ -214,9 +214,8 @@ class Committer:
         return await self._found(one) or result
 
     async def _found(self, one: Prepared) -> Result | None:
-        statement = query("find_decisions")
-        values = statement.args(**_questions([one]))
-        [row] = await self._on_connection(lambda connection: connection.fetch(statement.sql, *values))
+        values = _questions([one])
+        [row] = await self._on_connection(lambda connection: fetch(connection, "find_decisions", **values))
         if not row["found"]:
             return None
         tokens = {call_id: one.tokens[call_id] for call_id in row["leases"]}

@@ -8,8 +8,8 @@ import asyncpg
 from msgspec import Struct
 
 from order_service.core.messages import Asked
-from order_service.store.queries import query
 from order_service.store.rows import Remember, StoredReply
+from order_service.store.statements import execute, fetchrow
 
 KEPT_S = 30 * 86400.0
 """Keys are kept for 30 days."""
@@ -27,8 +27,7 @@ class KeyRecord(Struct, frozen=True):
 
 async def find_key(pool: asyncpg.Pool, principal: str, route: str, key: str) -> KeyRecord | None:
     """What the key is bound to, if it was used."""
-    statement = query("find_key")
-    row = await pool.fetchrow(statement.sql, *statement.args(principal=principal, route=route, key=key))
+    row = await fetchrow(pool, "find_key", principal=principal, route=route, key=key)
     if row is None:
         return None
     asked = Asked(row["asked_kind"], row["asked_number"], row["asked_unchanged"])
@@ -43,15 +42,15 @@ def _reply(row: asyncpg.Record) -> StoredReply | None:
 
 async def release_key(pool: asyncpg.Pool, principal: str, route: str, key: str) -> None:
     """The request is not in flight any more (it got its interim answer): a twin may ask at once."""
-    statement = query("release_key")
-    await pool.execute(statement.sql, *statement.args(principal=principal, route=route, key=key))
+    await execute(pool, "release_key", principal=principal, route=route, key=key)
 
 
 async def remember(pool: asyncpg.Pool, replies: Sequence[Remember]) -> None:
     """Store final answers of bound keys; an answer that is stored already stays."""
-    statement = query("remember")
     ordered = sorted(replies, key=lambda r: (r.principal, r.route, r.key))
-    values = statement.args(
+    await execute(
+        pool,
+        "remember",
         principal=[r.principal for r in ordered],
         route=[r.route for r in ordered],
         key=[r.key for r in ordered],
@@ -60,11 +59,9 @@ async def remember(pool: asyncpg.Pool, replies: Sequence[Remember]) -> None:
         version=[r.reply.version for r in ordered],
         problem=[r.reply.problem for r in ordered],
     )
-    await pool.execute(statement.sql, *values)
 
 
 async def purge_keys(pool: asyncpg.Pool, *, older_than_s: float = KEPT_S, limit: int = 1000) -> int:
     """Forget keys that are too old; how many were forgotten."""
-    statement = query("purge_keys")
-    told = await pool.execute(statement.sql, *statement.args(older_than_s=older_than_s, limit=limit))
+    told = await execute(pool, "purge_keys", older_than_s=older_than_s, limit=limit)
     return int(told.removeprefix("DELETE "))

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from order_service.core.answers import CallKind
 from order_service.core.model import OpenCall, Order, State
-from order_service.store.queries import query
+from order_service.store.statements import fetch
 
 NO_CONTACTS = b'{"shippingAddress":null,"billingAddress":null,"notes":null}'
 """What stands in a document whose personal data has been erased."""
@@ -62,8 +62,7 @@ async def _rows(pool: asyncpg.Pool, ids: Collection[str]) -> dict[str, asyncpg.R
     known = [order_id for order_id in ids if is_id(order_id)]
     if not known:
         return {}
-    statement = query("load")
-    return {row["id"]: row for row in await pool.fetch(statement.sql, *statement.args(ids=known))}
+    return {row["id"]: row for row in await fetch(pool, "load", ids=known)}
 
 
 def is_id(text: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, make_url, text
@@ -12,8 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from order_service.store.queries import query
 from order_service.store.schema import SchemaMismatch, check_schema, head, refuse_unknown, schema_version
+from order_service.store.statements import connect_one, execute
 
 __all__ = ["SchemaMismatch", "check_schema", "engine_for", "head", "migrate", "schema_version"]
 
@@ -71,8 +70,8 @@ def _upgrade_with(connection: Connection) -> None:
 
 async def _settle_epoch(dsn: str) -> None:
     """Raise the log's epoch when the data has moved to another cluster, whose counter of transactions is another."""
-    connection = await asyncpg.connect(dsn)
+    connection = await connect_one(dsn)
     try:
-        await connection.execute(query("settle_epoch").sql)
+        await execute(connection, "settle_epoch")
     finally:
         await connection.close()

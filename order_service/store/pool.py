@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from order_service.store.queries import query
+from order_service.store.statements import connect_one, execute, set_limits
 
 _SETTINGS = {
     "statement_timeout": "5s",
@@ -57,7 +57,7 @@ async def connect(
         max_queries=50_000,
         max_inactive_connection_lifetime=300.0,
         loop=None,
-        connect=None,
+        connect=connect_one,
         setup=None,
         reset=None,
         record_class=asyncpg.Record,
@@ -72,10 +72,10 @@ async def connect(
     # Before anything is written: a row of the old epoch with a number of the new cluster would never be read. A
     # database that is still empty is no case for this.
     with suppress(asyncpg.UndefinedTableError):
-        await pool.execute(query("settle_epoch").sql)
+        await execute(pool, "settle_epoch")
     return pool
 
 
 async def _limit_transactions(connection: asyncpg.Connection) -> None:
     if connection.get_server_version().major >= _TRANSACTION_TIMEOUT_SINCE:
-        await connection.execute("set transaction_timeout = '15s'")
+        await set_limits(connection)

@@ -20,6 +20,7 @@ class Query:
 
     def __init__(self, name: str, written: str) -> None:
         self.name = name
+        self.point = f"sql.{name}"
         self.names: list[str] = []
         self.sql = _PLACEHOLDER.sub(self._number, _COMMENT.sub("", written)).strip()
 

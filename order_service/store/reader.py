@@ -13,7 +13,7 @@ from datetime import datetime
 import asyncpg
 from msgspec import Struct
 
-from order_service.store.queries import query
+from order_service.store.statements import execute, fetch, fetchrow, fetchval
 
 _ORDERS_REMEMBERED = 50_000
 
@@ -96,9 +96,7 @@ class LogReader:
 
     async def acquire(self) -> bool:
         """Take the lease if nobody alive has it, and go on where the last owner stood."""
-        statement = query("own_reader")
-        values = statement.args(name=self.name, owner=self.owner, lease_s=self.lease_s)
-        row = await self._pool.fetchrow(statement.sql, *values)
+        row = await fetchrow(self._pool, "own_reader", name=self.name, owner=self.owner, lease_s=self.lease_s)
         if row is None:
             return False
         self._token = row["token"]
@@ -108,27 +106,32 @@ class LogReader:
 
     async def keep(self) -> None:
         """Prolong the lease; ``NotOwner`` when it has passed to somebody else."""
-        statement = query("keep_reader")
-        values = statement.args(name=self.name, token=self._token, lease_s=self.lease_s)
-        self._check_owned(await self._pool.fetchval(statement.sql, *values))
+        kept = await fetchval(self._pool, "keep_reader", name=self.name, token=self._token, lease_s=self.lease_s)
+        self._check_owned(kept)
 
     async def read(self, cursor: Cursor | None = None, *, limit: int = 200) -> list[LogRow]:
         """Up to ``limit`` rows behind the cursor (this reader's own, unless another is given); ``LogBroken``."""
         start = self.cursor if cursor is None else cursor
-        statement = query("read_log")
-        values = statement.args(
-            epoch=start.epoch, xid=str(start.xid), position=start.position, limit=limit, personal=self._personal
+        found = await fetch(
+            self._pool,
+            "read_log",
+            epoch=start.epoch,
+            xid=str(start.xid),
+            position=start.position,
+            limit=limit,
+            personal=self._personal,
         )
         rows = []
-        for row in await self._pool.fetch(statement.sql, *values):
+        for row in found:
             self._check_sound(row)
             rows.append(_log_row(row))
         return rows
 
     async def advance(self, cursor: Cursor) -> None:
         """Everything up to the cursor is done for good; prolongs the lease as well."""
-        statement = query("advance_reader")
-        values = statement.args(
+        advanced = await fetchval(
+            self._pool,
+            "advance_reader",
             name=self.name,
             token=self._token,
             lease_s=self.lease_s,
@@ -136,15 +139,14 @@ class LogReader:
             xid=str(cursor.xid),
             position=cursor.position,
         )
-        self._check_owned(await self._pool.fetchval(statement.sql, *values))
+        self._check_owned(advanced)
         self.cursor = cursor
 
     async def release(self) -> None:
         """Let somebody else read at once; harmless when the lease is lost."""
         if self._token is not None:
-            statement = query("release_reader")
             token, self._token = self._token, None
-            await self._pool.execute(statement.sql, *statement.args(name=self.name, token=token))
+            await execute(self._pool, "release_reader", name=self.name, token=token)
 
     def lose(self) -> None:
         """Forget the lease: it could not be kept."""
@@ -152,21 +154,19 @@ class LogReader:
 
     async def park(self, order_id: str, version: int, error: str) -> None:
         """Send nothing of this order from this version on."""
-        statement = query("park_stream")
-        values = statement.args(reader=self.name, order_id=order_id, version=version, error=error)
-        await self._pool.execute(statement.sql, *values)
+        await execute(self._pool, "park_stream", reader=self.name, order_id=order_id, version=version, error=error)
 
     async def parked(self) -> list[ParkedStream]:
         """The orders of which nothing is sent, the longest waiting first."""
-        statement = query("parked_streams")
-        rows = await self._pool.fetch(statement.sql, *statement.args(reader=self.name))
+        rows = await fetch(self._pool, "parked_streams", reader=self.name)
         return [ParkedStream(r["order_id"], r["version"], r["error"], r["since"], r["resume"]) for r in rows]
 
     async def held_back(self, stream: ParkedStream) -> list[LogRow]:
         """The rows of a parked order that the cursor has passed, oldest first."""
-        statement = query("read_stream")
         cursor = self.cursor
-        values = statement.args(
+        rows = await fetch(
+            self._pool,
+            "read_stream",
             order_id=stream.order_id,
             version=stream.version,
             epoch=cursor.epoch,
@@ -174,12 +174,11 @@ class LogReader:
             position=cursor.position,
             personal=self._personal,
         )
-        return [_log_row(row) for row in await self._pool.fetch(statement.sql, *values)]
+        return [_log_row(row) for row in rows]
 
     async def unpark(self, order_id: str) -> None:
         """Nothing is held back of this order any more."""
-        statement = query("unpark_stream")
-        await self._pool.execute(statement.sql, *statement.args(reader=self.name, order_id=order_id))
+        await execute(self._pool, "unpark_stream", reader=self.name, order_id=order_id)
 
     def _check_owned(self, row: bool | None) -> None:
         if row is None:
@@ -202,21 +201,19 @@ class LogReader:
 
 async def resume_stream(pool: asyncpg.Pool, name: str, order_id: str) -> bool:
     """Ask the reader to go on with a parked order, from where it stopped; False if it is not parked."""
-    statement = query("resume_stream")
-    told = await pool.execute(statement.sql, *statement.args(reader=name, order_id=order_id))
+    told = await execute(pool, "resume_stream", reader=name, order_id=order_id)
     return told == "UPDATE 1"
 
 
 async def lag_s(pool: asyncpg.Pool, name: str) -> float | None:
     """Seconds since the oldest row that this reader has not done was written; None when all are done."""
-    statement = query("reader_lag")
-    seconds: float | None = await pool.fetchval(statement.sql, *statement.args(name=name))
+    seconds: float | None = await fetchval(pool, "reader_lag", name=name)
     return seconds
 
 
 async def horizon_blocker(pool: asyncpg.Pool) -> Blocker | None:
     """The oldest transaction that writes: what every reader waits for, if readers stand still."""
-    row = await pool.fetchrow(query("horizon").sql)
+    row = await fetchrow(pool, "horizon")
     return None if row is None else Blocker(row["kind"], row["name"], row["database"], row["state"], row["age_s"])
 
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from order_service.core.lifecycle import Status
 from order_service.store.load import document, is_id
-from order_service.store.queries import query
+from order_service.store.statements import fetch, fetchrow, fetchval
 
 
 class Document(Struct, frozen=True):
@@ -25,8 +25,7 @@ async def one_document(pool: asyncpg.Pool, order_id: str) -> Document | None:
     """The order, or None."""
     if not is_id(order_id):
         return None
-    statement = query("one_document")
-    row = await pool.fetchrow(statement.sql, *statement.args(id=order_id))
+    row = await fetchrow(pool, "one_document", id=order_id)
     return None if row is None else Document(row["user_id"], row["version"], _document(row))
 
 
@@ -34,16 +33,14 @@ async def user_page(
     pool: asyncpg.Pool, user_id: str, *, limit: int, before_id: str | None = None, status: Status | None = None
 ) -> list[tuple[str, bytes]]:
     """Up to ``limit`` orders of a user, newest first, as (id, document), from behind ``before_id`` on."""
-    statement = query("user_page")
-    values = statement.args(user_id=user_id, limit=limit, before_id=before_id, status=status)
-    return [(row["id"], _document(row)) for row in await pool.fetch(statement.sql, *values)]
+    rows = await fetch(pool, "user_page", user_id=user_id, limit=limit, before_id=before_id, status=status)
+    return [(row["id"], _document(row)) for row in rows]
 
 
 async def history(pool: asyncpg.Pool, order_id: str) -> list[dict[str, Any]]:
     """The changes of status, oldest first, with the names of the API; empty for an unknown order."""
     if not is_id(order_id):
         return []
-    statement = query("history")
     return [
         {
             "version": row["version"],
@@ -54,13 +51,13 @@ async def history(pool: asyncpg.Pool, order_id: str) -> list[dict[str, Any]]:
             "correlationId": row["correlation_id"],
             "at": row["at"],
         }
-        for row in await pool.fetch(statement.sql, *statement.args(id=order_id))
+        for row in await fetch(pool, "history", id=order_id)
     ]
 
 
 async def clock(pool: asyncpg.Pool) -> datetime:
     """The database's time."""
-    now: datetime = await pool.fetchval(query("clock").sql)
+    now: datetime = await fetchval(pool, "clock")
     return now
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import asyncpg
+from order_service.store.statements import connect_one, fetchval
 
 _VERSIONS = Path(__file__).parent.parent / "migrations" / "versions"
 
@@ -27,11 +27,11 @@ def head() -> str:
 
 async def schema_version(dsn: str) -> str | None:
     """The revision of the database, None when it is empty."""
-    connection = await asyncpg.connect(dsn)
+    connection = await connect_one(dsn)
     try:
-        if not await connection.fetchval("select to_regclass('alembic_version') is not null"):
+        if not await fetchval(connection, "has_schema"):
             return None
-        version: str | None = await connection.fetchval("select version_num from alembic_version")
+        version: str | None = await fetchval(connection, "schema_version")
         return version
     finally:
         await connection.close()
