@@ -41,11 +41,11 @@ class Network:
         wire = cast(Wire, self)
         self.partners = Partners(HttpInventory(wire), HttpCart(wire), HttpPayment(wire))
 
-    async def post(self, path: str, body: bytes, key: str, **_: Any) -> Reply | Unanswered:
+    async def post(self, _operation: str, path: str, body: bytes, key: str, **_: Any) -> Reply | Unanswered:
         """A write."""
         return self._exchange("POST", path, body, key)
 
-    async def get(self, path: str, **_: Any) -> Reply | Unanswered:
+    async def get(self, _operation: str, path: str, **_: Any) -> Reply | Unanswered:
         """A read."""
         return self._exchange("GET", path, b"", "")
 
