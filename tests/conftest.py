@@ -22,9 +22,11 @@ _TEMPLATE = "template_of_tests"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How much bad input the suite sends, and which."""
+    """How much of what is drawn by chance is tried, and which."""
     parser.addoption("--bad-requests", type=int, default=5_000, help="requests with a fault each (tests/badinput)")
     parser.addoption("--schema-examples", type=int, default=20, help="examples per operation (tests/openapi)")
+    parser.addoption("--expiry-runs", type=int, default=1_000, help="payments at the second of expiry (tests/expiry)")
+    parser.addoption("--expiry-seed", type=int, default=1, help="when these are fired, by whom, with which token")
     parser.addoption("--bad-seed", type=int, default=1, help="brings a run of tests/badinput back, number by number")
 
 
