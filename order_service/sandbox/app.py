@@ -9,6 +9,7 @@ from aiohttp import web
 
 from order_service.sandbox import contract
 from order_service.sandbox.journal import CartSet, StockSet
+from order_service.sandbox.network import Network, Weather
 from order_service.sandbox.outcome import Outcome, refusal
 from order_service.sandbox.stock import delay_s
 from order_service.sandbox.world import World
@@ -27,11 +28,12 @@ class Sandbox:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self.network = Network()
         self._settler: asyncio.TimerHandle | None = None
 
     def app(self) -> web.Application:
         """Build the application."""
-        app = web.Application(client_max_size=MAX_BODY, middlewares=[_problems])
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[self.network.middleware, _problems])
         app.cleanup_ctx.append(self._lifetime)
         inventory, payments = "/api/v1/inventory", "/api/v1/payments"
         app.add_routes(
@@ -51,6 +53,8 @@ class Sandbox:
                 web.put("/sandbox/stock/{id}", self.set_stock),
                 web.put("/sandbox/carts/{id}", self.set_cart),
                 web.post("/sandbox/payments/{id}/capture", self.capture),
+                web.put("/sandbox/network", self.set_network),
+                web.get("/sandbox/network", self.show_network),
                 web.get("/sandbox/ledger", self.ledger),
                 web.get("/health", self.health),
             ]
@@ -176,6 +180,18 @@ class Sandbox:
         """POST /sandbox/payments/{reference}/capture: take the money, whatever became of the payment."""
         self._settle()
         return _answer(self._world.settle(self._world.payments.capture(_id(request))))
+
+    async def set_network(self, request: web.Request) -> web.StreamResponse:
+        """PUT /sandbox/network: the faults that happen on the way from now on."""
+        weather = contract.read(await request.read(), Weather)
+        if sum(weather.rates.values()) > 1:
+            raise contract.Malformed(422, "the rates of all faults together are at most 1")
+        self.network.change(weather)
+        return _answer(Outcome(200, self.network.report()))
+
+    async def show_network(self, _: web.Request) -> web.StreamResponse:
+        """GET /sandbox/network: what was injected so far."""
+        return _answer(Outcome(200, self.network.report()))
 
     async def ledger(self, request: web.Request) -> web.StreamResponse:
         """GET /sandbox/ledger?after=&limit=: `{"items": [...]}`, oldest first, written in pieces."""
