@@ -196,6 +196,9 @@ class Relay:
                     parked = await self._parked(reader)
                     looked_at = time.monotonic()
                 rows = await reader.read(limit=self._batch_rows)
+                if time.monotonic() - self._kept_at > self._lease_s:
+                    # A process that was stopped for long wakes up here too, before its keeper has noticed.
+                    raise NotOwner("The lease has run out.")
                 if rows:
                     await self._publish(reader, sender, rows, parked)
                     self.last_error = None

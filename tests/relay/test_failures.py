@@ -111,7 +111,8 @@ async def test_a_stop_while_the_broker_is_away_gives_the_lease_back(database: st
                 await s.reserved()
                 await asyncio.sleep(0.3)
             assert await LogReader(s.pool, READER, "next").acquire()
-            assert await s.value("select count(*) from order_log l, log_readers r where l.xid > r.xid") == 2
+            ahead = "select count(*) from order_log l, log_readers r where l.xid > r.xid and cardinality(l.events) > 0"
+            assert await s.value(ahead) == 1
 
 
 async def test_a_broken_log_stops_the_relay_before_the_break(database: str, kafka: Kafka) -> None:
