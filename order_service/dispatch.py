@@ -21,6 +21,7 @@ from order_service.core.answers import Answer, CallKind, Lied, Unanswered
 from order_service.core.errors import Refusal
 from order_service.core.messages import Answered, Tick
 from order_service.engine import Engine, Frame, Owed
+from order_service.partners.breaker import RetryBudget
 from order_service.partners.door import Partners, dispatch_call
 from order_service.store.away import DATABASE_AWAY
 from order_service.store.calls import claim, due_timers
@@ -39,6 +40,9 @@ BROKEN_ORDER_PAUSE_S = 30.0
 
 UNREACHED_ORDER_PAUSE_S = 10.0
 TICK_WITHIN_S = 3.0
+OVER_BUDGET_S = 0.5
+"""A repeat that the budget does not allow is looked at again after this, and its own pause."""
+
 PURGE_S = 600.0
 PURGE_AT_ONCE = 1000
 STEP_ENDS_WITHIN_S = 2.0
@@ -52,6 +56,13 @@ _PARTNER = {
     CallKind.COMMIT: "inventory",
     CallKind.CLEAR_CART: "cart",
 }
+
+
+_POLLS = (CallKind.READ_PAYMENT, CallKind.READ_REFUND)
+"""They are asked again because they were answered: no repeats."""
+
+_AWAITED = (CallKind.RESERVE, CallKind.CHARGE, CallKind.CHECK_PAYMENT, CallKind.REFUND)
+"""Requests wait for the answers to these."""
 
 
 def partner_of(kind: str) -> str:
@@ -69,6 +80,8 @@ class Dispatcher:
         self._at_once = at_once
         self._turns = {name: asyncio.Semaphore(at_once) for name in PARTNERS}
         self._under_way: Counter[str] = Counter()
+        self._breakers = partners.breakers
+        self._budgets = {name: RetryBudget() for name in PARTNERS}
         self._tasks: set[asyncio.Task[None]] = set()
         self.engine: Engine | None = None
 
@@ -78,7 +91,10 @@ class Dispatcher:
             self.spawn(self.make(call))
 
     def room(self, partner: str) -> int:
-        """How many more calls to this partner would get their turn at once."""
+        """How many more calls to this partner would get their turn at once; one where it is only probed."""
+        breaker = self._breakers.get(partner)
+        if breaker is not None and breaker.open:
+            return 0 if breaker.shut else 1
         return max(0, self._at_once - self._under_way[partner])
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -108,8 +124,12 @@ class Dispatcher:
         answer = await self._exchange(call, started)
         if answer is None:
             return
-        took_s = time.monotonic() - started
         partner = partner_of(call.kind)
+        if isinstance(answer, Unanswered) and not answer.sent:
+            metrics.CALLS_KEPT_BACK.labels(partner, answer.reason).inc()
+            await self._apply(call, answer, started)
+            return
+        took_s = time.monotonic() - started
         metrics.CALL_SECONDS.labels(partner, call.kind).observe(took_s)
         metrics.CALL_ANSWERS.labels(partner, call.kind, type(answer).__name__).inc()
         log.info(
@@ -128,7 +148,15 @@ class Dispatcher:
     async def _exchange(self, call: Owed, started: float) -> Answer | None:
         if call.expired:
             return Unanswered("too late to be sent")
-        turn = self._turns[partner_of(call.kind)]
+        partner = partner_of(call.kind)
+        breaker = self._breakers.get(partner)
+        if breaker is not None and breaker.shut:
+            return Unanswered("breaker open", sent=False)
+        if call.attempts <= 1:
+            self._budgets[partner].first()
+        elif call.kind not in _POLLS and not self._budgets[partner].again():
+            return Unanswered("too many repeats", OVER_BUDGET_S, sent=False)
+        turn = self._turns[partner]
         try:
             async with asyncio.timeout(self._slack_s / 2):
                 await turn.acquire()
@@ -154,6 +182,8 @@ class Dispatcher:
         for pause_s in (0.1, 0.4, 1.0, 0):
             try:
                 await self.engine.apply(call.order_id, message, frame, hint=hint, call=call)
+                if isinstance(answer, Unanswered) and not answer.sent and call.kind in _AWAITED:
+                    self.engine.give_interim(call.order_id)
                 return
             except (Refusal, *DATABASE_AWAY) as fault:
                 log.warning("answer_not_stored", call_id=call.call_id, fault=type(fault).__name__)
@@ -235,6 +265,7 @@ class Worker:
         # What is claimed beyond the turns that are left would only lose its lease: others may have turns.
         more = [
             await self._claim_of([kind for kind in CallKind if partner_of(kind) == name], min(left, CLAIM_AT_ONCE))
+            and left > 1  # a probe has to be answered first
             for name, left in room.items()
             if left
         ]

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from order_service import metrics
 from order_service.clock import DatabaseClock, new_order_number
 from order_service.core.decide import decide
-from order_service.core.messages import Asked, Decision, End, Message, PlaceOrder
+from order_service.core.messages import NOT_FINAL, Asked, Closing, Decision, End, Message, PlaceOrder
 from order_service.core.model import Policy
 from order_service.core.outcome import Outcome, outcome
 from order_service.problems import Conflict, OrderNotFound, StaleVersion, problem
@@ -37,7 +37,10 @@ MAX_TRIES = 40
 """Lost races in a row before a request gives up; each lost race means that another change was committed."""
 
 BACKOFF_BASE_S = 0.25
-BACKOFF_CAP_S = 30.0
+BACKOFF_CAP_S = 5.0
+"""A partner that is back is found so within this time; how much it is asked while away, others see to."""
+POLL_CAP_S = 30.0
+"""For what was answered and is not final yet."""
 RETRY = "retry_call"
 
 
@@ -102,10 +105,13 @@ class _Turn:
         self.last: Loaded | None = None
 
 
-def backoff_s(attempts: int, retry_after_s: float | None) -> float:
-    """Full jitter, doubling from a quarter second to half a minute; a partner's own wish is honoured."""
-    ceiling = min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** min(attempts, 10))
-    return max(retry_after_s or 0.0, random.uniform(ceiling / 2, ceiling))  # noqa: S311 - spreads load, no secret
+def backoff_s(attempts: int, retry_after_s: float | None, cap_s: float = BACKOFF_CAP_S) -> float:
+    """Full jitter, from nothing to a ceiling that doubles; on top of a partner's own wish, which is honoured.
+
+    Calls that failed together come back evenly over the whole time: with a floor they would come together again.
+    """
+    ceiling = min(cap_s, BACKOFF_BASE_S * 2 ** min(attempts, 10))
+    return (retry_after_s or 0.0) + random.uniform(0, ceiling)  # noqa: S311 - spreads load, no secret
 
 
 def render(result: Outcome, body: bytes, version: int, correlation_id: str, created: str | None = None) -> Reply:
@@ -325,7 +331,7 @@ class Engine:
                 key = replace(key, reply=stored)  # bound in this very statement: an update would not see the row
             else:
                 remember.append(Remember(bound.principal, bound.route, bound.key, stored))
-        waits = [c.retry_after_s for c in decision.closings if c.call_id == decision.answered]
+        answered = next((c for c in decision.closings if c.call_id == decision.answered), None)
         return Entry(
             decision=decision,
             decision_id=uuid4(),
@@ -338,8 +344,15 @@ class Engine:
             remember=tuple(remember),
             # A call that a person wants sent again is left to the worker, which has its bytes.
             lease_s=0 if decision.message == RETRY else self._lease_s,
-            retry_in_s=backoff_s(call.attempts if call else 0, waits[0] if waits else None),
+            retry_in_s=_pause_s(call, answered),
         )
+
+    def give_interim(self, order_id: str) -> None:
+        """What the order waits for will take its time: who waits is answered 202 now, not at the deadline."""
+        for who in list(self._waiters.get(order_id, ())):
+            self.forget(order_id, who)
+            if not who.reply.done():
+                who.reply.set_result(None)
 
     @staticmethod
     def _settle(decision: Decision, base: Loaded | None, waiting: list[Waiter]) -> list[tuple[Waiter, Reply]]:
@@ -386,6 +399,15 @@ class Engine:
             waiting.remove(waiter)
         if not waiting:
             del self._waiters[order_id]
+
+
+def _pause_s(call: Owed | None, answered: Closing | None) -> float:
+    """How long a call that is sent again waits; what was not sent had no failure to recover from."""
+    if call is None or answered is None:
+        return backoff_s(0, None)
+    if answered.outcome == NOT_FINAL:
+        return backoff_s(call.attempts, None, POLL_CAP_S)
+    return backoff_s(call.attempts if answered.sent else call.attempts - 1, answered.retry_after_s)
 
 
 def _count(base: Loaded | None, decision: Decision) -> None:

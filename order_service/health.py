@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import asyncpg
 
 from order_service import faults
+from order_service.partners.breaker import Breaker
 from order_service.store.statements import fetchval
 
 CHECK_WITHIN_S = 1.5
@@ -60,8 +61,18 @@ def database_check(pool: asyncpg.Pool) -> Check:
     return check
 
 
+def partner_check(url: str, breaker: Breaker) -> Check:
+    """A partner accepts connections, and answers what it was asked last."""
+    reachable = reachable_check(url)
+
+    async def check() -> str | None:
+        return "gives no answer" if breaker.away else await reachable()
+
+    return check
+
+
 def reachable_check(url: str) -> Check:
-    """A partner accepts connections."""
+    """Something accepts connections there."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
 

@@ -39,6 +39,15 @@ CALL_SECONDS = Histogram(
 CALL_ANSWERS = Counter(
     "order_service_partner_answers", "What partners answered.", ["partner", "kind", "answer"], registry=REGISTRY
 )
+BREAKER_OPEN = Gauge(
+    "order_service_breaker_open", "1 while a partner is found away and only probed.", ["partner"], registry=REGISTRY
+)
+CALLS_KEPT_BACK = Counter(
+    "order_service_calls_kept_back",
+    "Owed calls that were due and not sent: the breaker was open, or repeats were too many.",
+    ["partner", "reason"],
+    registry=REGISTRY,
+)
 COMMIT_ENTRIES = Histogram(
     "order_service_commit_entries",
     "Decisions that shared one commit statement.",

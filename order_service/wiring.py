@@ -17,10 +17,10 @@ from order_service.clock import DatabaseClock
 from order_service.config import BadSettings, Settings
 from order_service.dispatch import Dispatcher, Worker
 from order_service.engine import Engine
-from order_service.health import Health, broker_check, database_check, reachable_check
+from order_service.health import Health, broker_check, database_check, partner_check
 from order_service.metrics import COMMIT_ENTRIES, Gauges
 from order_service.parent import die_with_parent
-from order_service.partners.door import open_partners
+from order_service.partners.door import Partners, open_partners
 from order_service.service import OrderService
 from order_service.store.away import DATABASE_AWAY
 from order_service.store.committer import Committer
@@ -128,7 +128,12 @@ class Running:
             worker.start()
             self._stack.push_async_callback(worker.stop)
         self.orders = OrderService(
-            engine, pool, partners, self._health(pool), Gauges(pool), request_deadline_s=settings.request_deadline
+            engine,
+            pool,
+            partners,
+            self._health(pool, partners),
+            Gauges(pool),
+            request_deadline_s=settings.request_deadline,
         )
         self.orders.ready = True
 
@@ -186,13 +191,13 @@ class Running:
         await _within(POOL_CLOSES_WITHIN_S, pool.close)
         pool.terminate()
 
-    def _health(self, pool: Any) -> Health:
+    def _health(self, pool: Any, partners: Partners) -> Health:
         settings = self._settings
         checks = {"database": database_check(pool)}
         if settings.kafka_bootstrap_servers:
             checks["kafka"] = broker_check(settings.kafka_bootstrap_servers)
         for name in ("inventory", "cart", "payment"):
-            checks[name] = reachable_check(getattr(settings, f"{name}_url"))
+            checks[name] = partner_check(getattr(settings, f"{name}_url"), partners.breakers[name])
         return Health(checks)
 
 

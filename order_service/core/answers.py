@@ -117,11 +117,13 @@ class RefundUnknown(_Answer, frozen=True):
 class Unanswered(_Answer, frozen=True):
     """Nothing definite: no answer, an unreadable one, or a status that settles nothing.
 
-    `reason` is short, ours, and safe to store and log. `retry_after_s` is the partner's wish in seconds.
+    `reason` is short, ours, and safe to store and log. `retry_after_s` is the partner's wish in seconds. Not `sent`:
+    the partner was not asked at all, so nothing can have happened there.
     """
 
     reason: str
     retry_after_s: float | None = None
+    sent: bool = True
 
 
 class Refused(_Answer, frozen=True):

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from order_service.core.answers import Answer, CallKind, Unanswered
 from order_service.core.facets import attention, next_timer, payment_facet, stock_facet
 from order_service.core.lifecycle import Status, may_move
-from order_service.core.messages import Asked, Call, Closing, Decision, End, Event
+from order_service.core.messages import NOT_FINAL, Asked, Call, Closing, Decision, End, Event
 from order_service.core.model import (
     Attempt,
     Contacts,
@@ -120,10 +120,10 @@ class Draft:
 
     def again(self, call: OpenCall, answer: Answer | None = None) -> None:
         """The call is sent again, with the same key and bytes."""
-        outcome, wait = "not final", None
+        outcome, wait, sent = NOT_FINAL, None, True
         if isinstance(answer, Unanswered):
-            outcome, wait = answer.reason, answer.retry_after_s
-        self.closings[call.call_id] = Closing(call.call_id, End.AGAIN, outcome, wait)
+            outcome, wait, sent = answer.reason, answer.retry_after_s, answer.sent
+        self.closings[call.call_id] = Closing(call.call_id, End.AGAIN, outcome, wait, sent)
 
     def park(self, call: OpenCall, code: str, outcome: str) -> None:
         """The call waits for a person from now on."""

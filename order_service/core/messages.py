@@ -138,13 +138,21 @@ class End(StrEnum):
     """A person asked for it to be sent again."""
 
 
+NOT_FINAL = "not final"
+"""The outcome of a call that was answered, and is asked again because that answer was not the last word."""
+
+
 class Closing(Struct, frozen=True):
-    """What becomes of the open call ``call_id``, and what its answer was in a few words."""
+    """What becomes of the open call ``call_id``, and what its answer was in a few words.
+
+    A call that was not ``sent`` has not been tried, and its next send counts as this one would have.
+    """
 
     call_id: str
     end: End
     outcome: str = ""
     retry_after_s: float | None = None
+    sent: bool = True
 
 
 class Asked(Struct, frozen=True):

@@ -208,7 +208,7 @@ def on_payment_answer(draft: Draft, call: OpenCall, answer: Answer) -> None:
             _not_definite(draft, attempt)
         case _:
             draft.again(call, answer)
-            if isinstance(answer, Unanswered) and call.kind in (CallKind.CHARGE, CallKind.VOID):
+            if isinstance(answer, Unanswered) and answer.sent and call.kind in (CallKind.CHARGE, CallKind.VOID):
                 _not_definite(draft, attempt)
     charge_when_checked(draft)
 

@@ -16,6 +16,7 @@ from order_service.core.requests import (
     VoidRequest,
     decode_request,
 )
+from order_service.partners.breaker import Breaker
 from order_service.partners.cart import HttpCart
 from order_service.partners.inventory import HttpInventory
 from order_service.partners.payment import HttpPayment
@@ -31,6 +32,11 @@ class Partners:
     cart: Cart
     payment: Payment
     wires: tuple[Wire, ...] = ()
+
+    @property
+    def breakers(self) -> dict[str, Breaker]:
+        """By partner, whether it is asked at all."""
+        return {wire.breaker.partner: wire.breaker for wire in self.wires}
 
     async def close(self) -> None:
         """Drop every connection."""

@@ -14,6 +14,7 @@ import msgspec
 
 from order_service import faults
 from order_service.core.answers import Unanswered
+from order_service.partners.breaker import FAIR_DEADLINE_S, Breaker
 from order_service.partners.http1 import Connections, Lost, NoConnection, NotHttp
 
 MAX_BODY = 2**20
@@ -51,6 +52,7 @@ class Wire:
     def __init__(self, base_url: str, *, partner: str = "partner", connections: int = 256) -> None:
         """`connections` bounds how many exchanges run at once; more wait within their deadline."""
         self._partner = partner
+        self.breaker = Breaker(partner)
         self._connections = Connections(base_url, limit=connections, idle_s=IDLE_S, max_body=MAX_BODY)
 
     async def close(self) -> None:
@@ -62,11 +64,35 @@ class Wire:
     ) -> Reply | Unanswered:
         """Write once. The client never repeats a POST by itself."""
         fields = f"{_WRITES}Idempotency-Key: {_visible(key)}\r\n"
-        return await self._pass(operation, "POST", path, fields, body, deadline_s, correlation_id)
+        return await self._ask(operation, "POST", path, fields, body, deadline_s, correlation_id)
 
     async def get(self, operation: str, path: str, *, deadline_s: float, correlation_id: str) -> Reply | Unanswered:
         """Read. The client may repeat a GET once on a dropped connection, within the deadline."""
-        return await self._pass(operation, "GET", path, _READS, None, deadline_s, correlation_id)
+        return await self._ask(operation, "GET", path, _READS, None, deadline_s, correlation_id)
+
+    async def _ask(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        fields: str,
+        body: bytes | None,
+        deadline_s: float,
+        correlation_id: str,
+    ) -> Reply | Unanswered:
+        """One exchange, unless the breaker forbids it; what comes of it is what the breaker knows."""
+        if self._connections.closed:
+            return Unanswered("closing")
+        began = self.breaker.enter()
+        if began is None:
+            return Unanswered("breaker open", sent=False)
+        reply = await self._pass(operation, method, path, fields, body, deadline_s, correlation_id)
+        why = _says_nothing(reply)
+        if why is None:
+            self.breaker.answered(began)
+        elif why != "timeout" or deadline_s >= FAIR_DEADLINE_S:
+            self.breaker.failed(began, why, timeout=why == "timeout")
+        return reply
 
     async def _pass(self, operation: str, *exchange: Any) -> Reply | Unanswered:
         """One exchange between the two phases of its fault point, `http.PARTNER.OPERATION`."""
@@ -98,6 +124,15 @@ class Wire:
             return Unanswered("connection lost")
         retry_after_s = _retry_after_s(answer.retry_after) if answer.retry_after else None
         return Reply(answer.status, answer.body, answer.fault, retry_after_s)
+
+
+def _says_nothing(reply: Reply | Unanswered) -> str | None:
+    """Why the partner counts as not having answered; None where it has, and be it with no."""
+    if isinstance(reply, Unanswered):
+        return reply.reason
+    if reply.body is None:
+        return reply.fault
+    return f"status {reply.status}" if reply.status >= 500 or reply.status == 429 else None
 
 
 def _retry_after_s(header: str) -> float | None:

@@ -340,6 +340,7 @@ def _end_row(closing: Closing, entry: Entry) -> Row:
             state, code, since = "parked", parked.parked, parked.since
         case End.AGAIN:
             due_s = max(entry.retry_in_s, min(closing.retry_after_s or 0, LONGEST_RETRY_S))
+            attempts = 0 if closing.sent else -1  # it was counted when it was leased
         case End.UNPARKED:
             attempts, due_s = int(entry.lease_s > 0), entry.lease_s
     return (closing.call_id, state, code, since, closing.outcome or None, attempts, due_s)

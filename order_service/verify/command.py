@@ -101,10 +101,10 @@ async def _verify(
 
 def _limits(chosen: Settings) -> Limits:
     """A call may be late by two leases and the longest backoff before somebody has to look."""
-    from order_service.engine import BACKOFF_CAP_S
+    from order_service.engine import POLL_CAP_S
     from order_service.verify.run import Limits
 
-    return Limits(overdue_s=2 * chosen.lease + BACKOFF_CAP_S)
+    return Limits(overdue_s=2 * chosen.lease + POLL_CAP_S)
 
 
 async def _ledgers(

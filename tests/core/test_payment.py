@@ -11,6 +11,7 @@ from order_service.core.answers import (
     Lied,
     PaymentUnknown,
     Refused,
+    Unanswered,
 )
 from order_service.core.errors import NotPayable, PaymentInProgress, PaymentMethodMissing
 from order_service.core.lifecycle import PaymentFacet, Status, Stock
@@ -101,6 +102,17 @@ def test_a_dead_order_cannot_be_paid() -> None:
     reserved().when(Cancel()).refuses(Pay(), NotPayable, orderStatus=Status.CANCELLED)
     story = confirmed().when(Cancel()).answered(CallKind.REFUND, refund("succeeded"))
     story.refuses(Pay(), NotPayable, orderStatus=Status.REFUNDED)
+
+
+def test_a_charge_or_void_that_was_not_sent_leaves_the_attempt_as_it_was() -> None:
+    kept_back = Unanswered("breaker open", sent=False)
+    story = paying().answered(CallKind.CHARGE, kept_back).then_unseen({CallKind.CHARGE: End.AGAIN})
+    assert story.attempt().status is AttemptStatus.PENDING
+    assert [closing.sent for closing in story.decision.closings] == [False]
+    story.answered(CallKind.CHARGE, SILENCE)
+    assert story.attempt().status is AttemptStatus.UNKNOWN, "the first send without an answer is the one that counts"
+    story = paying().when(Cancel()).answered(CallKind.VOID, kept_back).then_unseen({CallKind.VOID: End.AGAIN})
+    assert story.attempt().status is AttemptStatus.VOIDING
 
 
 # --- the answers ---
