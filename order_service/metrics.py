@@ -29,6 +29,14 @@ REQUESTS = Counter("order_service_requests", "Requests answered.", ["method", "r
 REQUEST_SECONDS = Histogram(
     "order_service_request_seconds", "Time to answer.", ["method", "route"], buckets=_FAST, registry=REGISTRY
 )
+SHED = Counter(
+    "order_service_requests_shed",
+    "Requests turned away with 503 because too many were under way.",
+    ["rank"],
+    registry=REGISTRY,
+)
+BUSY = Gauge("order_service_requests_under_way", "Requests being worked on.", registry=REGISTRY)
+BUSY_LIMIT = Gauge("order_service_requests_limit", "How many new orders may be under way.", registry=REGISTRY)
 CALL_SECONDS = Histogram(
     "order_service_partner_call_seconds",
     "Time of one exchange with a partner.",

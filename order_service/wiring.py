@@ -68,6 +68,7 @@ class Running:
         self._stack = AsyncExitStack()
         self.orders: OrderService | None = None
         self.pool: Any = None
+        self.commits_wait_s: Callable[[], float] = lambda: 0.0
 
     async def __aenter__(self) -> Running:
         try:
@@ -111,6 +112,7 @@ class Running:
         )
         self._stack.push_async_callback(partners.close)
         loader, committer = Loader(pool), Committer(pool, observe=COMMIT_ENTRIES.observe)
+        self.commits_wait_s = committer.waits_s
         self._stack.push_async_callback(_within, COMMITS_END_WITHIN_S, committer.close)
         dispatcher = Dispatcher(partners, timeout_s=settings.partner_timeout, lease_s=settings.lease)
         engine = Engine(
@@ -239,6 +241,7 @@ async def _run(settings: Settings, parts: tuple[str, ...]) -> None:
 
 
 async def _run_api(settings: Settings, running: Running) -> None:
+    from order_service.api.admission import Admission
     from order_service.api.app import create_app
     from order_service.api.server import serve
 
@@ -250,7 +253,14 @@ async def _run_api(settings: Settings, running: Running) -> None:
 
     door = listen(settings.host, settings.port, shared=is_child())
     app = create_app(orders, auth=running.callers())
-    await serve(app, host=settings.host, port=settings.port, draining=draining, sockets=[door])
+    await serve(
+        app,
+        host=settings.host,
+        port=settings.port,
+        draining=draining,
+        sockets=[door],
+        admission=Admission(waits_s=running.commits_wait_s),
+    )
 
 
 def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:

@@ -35,6 +35,11 @@ class ClientGone(Exception):
     """The client hung up before its request was complete: nobody is left to answer."""
 
 
+def correlation_id_of(given: str | None) -> str:
+    """The client's own id where it can be one, else a new one."""
+    return given if given and _CORRELATION.fullmatch(given) else secrets.token_hex(16)
+
+
 class Exchange:
     """A request and, once it is answered, the status.
 
@@ -71,8 +76,7 @@ class Exchange:
         self.status = 0
         self.body_read = False
         self.late = False
-        given = self.header(b"x-correlation-id")
-        self.correlation_id = given if given and _CORRELATION.fullmatch(given) else secrets.token_hex(16)
+        self.correlation_id = correlation_id_of(self.header(b"x-correlation-id"))
 
     def header(self, name: bytes) -> str | None:
         """The value of a header, None if there is none; a repeated header has no value that could be believed."""

@@ -37,10 +37,10 @@ class Api(Litestar):
             await super().__call__(scope, receive, send)
             return
         exchange = Exchange(scope, receive, self.body_timeout_s)
-        if faults.hook is not None:
-            await faults.passing("api.request", faults.BEFORE)
-            send = _with_points(send)
         try:
+            if faults.hook is not None:
+                await faults.passing("api.request", faults.BEFORE)
+                send = _with_points(send)
             await self._serve(exchange, send)
         except ClientGone:
             exchange.status = CLIENT_GONE
@@ -48,6 +48,9 @@ class Api(Litestar):
             # Only a shutdown that has waited long enough cancels a request.
             await _answer_cancelled(exchange, send)
         finally:
+            leave = scope.get("leave")
+            if leave is not None:
+                leave()
             _tell(exchange)
 
     async def _serve(self, exchange: Exchange, send: Send) -> None:

@@ -5,6 +5,7 @@ Time is looked at by one sweep over all connections, so that a request costs no 
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from order_service.api.admission import KEEP, Admission, rank_of
+from order_service.api.exchange import correlation_id_of
 from order_service.api.refusals import HeadersTooLarge, MalformedRequest, RequestTimeout
 from order_service.core.errors import Refusal
 from order_service.problems import ServiceUnavailable, problem
@@ -31,9 +34,21 @@ _log = structlog.get_logger("order_service.api")
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
+class _TurnedAway:
+    """Stands where a request's cycle would: nothing is to be done but to read the body to its end."""
+
+    response_started = response_complete = True
+    message_event = asyncio.Event()
+
+    def __init__(self, rank: int, keep_alive: bool) -> None:
+        self.rank = rank
+        self.keep_alive = keep_alive
+
+
 class LimitedProtocol(HttpToolsProtocol):
     """The server's protocol with deadlines and a bound on the head; refuses in problem documents."""
 
+    admission = Admission()
     head_timeout_s = HEAD_TIMEOUT_S
     body_grace_s = BODY_GRACE_S
     write_timeout_s = WRITE_TIMEOUT_S
@@ -42,6 +57,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """A client has connected, and owes a request."""
         super().connection_made(transport)
+        self.admission.watch(self.loop)
         self._waiting_since: float | None = self.loop.time()
         self._head_since: float | None = None
         self._head_bytes = 0
@@ -74,13 +90,42 @@ class LimitedProtocol(HttpToolsProtocol):
             raise _HeadTooLarge
         if sum(name == b"host" for name, _ in self.headers) != 1 and self.parser.get_http_version() == "1.1":
             raise _NotOneHost
-        super().on_headers_complete()
+        if self._comes_in():
+            super().on_headers_complete()
         self._body_since, self._head_since, self._waiting_since = self._head_since, None, None
+
+    def _comes_in(self) -> bool:
+        """Let the request in, or put in its place that it was turned away. One behind another's answer always is in."""
+        method = self.parser.get_method()
+        rank = rank_of(method, self.url)
+        cycle = self.cycle
+        if rank is None or not (cycle is None or cycle.response_complete) or self.pipeline:
+            return True
+        if self.admission.enter(rank):
+            self.scope["leave"] = self.admission.leave  # type: ignore[typeddict-unknown-key]
+            return True
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        # The body that somebody announces and waits to be asked for is not wanted.
+        turned_away = _TurnedAway(rank, keep_alive and not self.expect_100_continue)
+        self.cycle = turned_away  # type: ignore[assignment]
+        if self.expect_100_continue:
+            self._tell_turned_away(turned_away)
+        return False
+
+    def _tell_turned_away(self, it: _TurnedAway) -> None:
+        """Few bytes, and no line in the log: there are many."""
+        given = next((value for name, value in self.headers if name == b"x-correlation-id"), b"")
+        self.transport.write(_busy(correlation_id_of(given.decode("latin-1")), it.rank, it.keep_alive))
+        if not it.keep_alive:
+            self.transport.close()
 
     def on_message_complete(self) -> None:
         """The last byte of a request."""
         super().on_message_complete()
         self._body_since = None
+        if isinstance(self.cycle, _TurnedAway) and not self.transport.is_closing():
+            self._tell_turned_away(self.cycle)
+            self._waiting_since = self.loop.time()
 
     def on_response_complete(self) -> None:
         """The answer is written; the next request may come."""
@@ -161,10 +206,22 @@ def _told(refusal: Refusal) -> bytes:
     """The bytes of a refusal, and its line in the log."""
     correlation_id = secrets.token_hex(16)
     _log.info("connection refused", status=refusal.status, code=refusal.code, correlation_id=correlation_id)
+    return _bytes_of(refusal, correlation_id, keep_alive=False)
+
+
+def _busy(correlation_id: str, rank: int, keep_alive: bool) -> bytes:
+    """The bytes that turn a request away; who may pay or cancel is asked back sooner."""
+    refusal = ServiceUnavailable("Too much is under way at this moment; repeat the request with the same key.")
+    refusal.retry_after_s = 1 if rank == KEEP else 2
+    return _bytes_of(refusal, correlation_id, keep_alive=keep_alive)
+
+
+def _bytes_of(refusal: Refusal, correlation_id: str, *, keep_alive: bool) -> bytes:
     body = problem(refusal, correlation_id)
     head = (
         b"content-type: application/problem+json\r\ncontent-length: %d\r\nx-correlation-id: %b\r\n"
-        b"cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n"
+        b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
     ) % (len(body), correlation_id.encode())
+    close = b"" if keep_alive else b"connection: close\r\n"
     retry = b"" if refusal.retry_after_s is None else b"retry-after: %d\r\n" % refusal.retry_after_s
-    return STATUS_LINE[refusal.status] + head + retry + b"\r\n" + body
+    return STATUS_LINE[refusal.status] + head + close + retry + b"\r\n" + body

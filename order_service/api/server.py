@@ -13,6 +13,7 @@ import structlog
 import uvicorn
 from msgspec import Struct
 
+from order_service.api.admission import Admission
 from order_service.api.frame import Api
 from order_service.api.protocol import BODY_GRACE_S, HEAD_TIMEOUT_S, MAX_CONNECTIONS, WRITE_TIMEOUT_S, LimitedProtocol
 
@@ -113,6 +114,7 @@ def build(
     *,
     limits: Limits | None = None,
     draining: Callable[[], None] = lambda: None,
+    admission: Admission | None = None,
 ) -> Server:
     """A server that is not running yet; ``draining`` is called first when it has to stop."""
     limits = limits or Limits()
@@ -124,6 +126,7 @@ def build(
             "body_grace_s": limits.body_grace_s,
             "write_timeout_s": limits.write_timeout_s,
             "max_connections": limits.connections,
+            "admission": admission or Admission(),
         },
     )
     config = uvicorn.Config(
@@ -152,12 +155,13 @@ async def serve(
     draining: Callable[[], None] = lambda: None,
     started: Callable[[Server], None] = lambda _: None,
     sockets: list[socket.socket] | None = None,
+    admission: Admission | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT, in this process and on this event loop.
 
     ``sockets`` are bound already, else the address is bound here. ``started`` is told once connections are accepted;
     ``draining`` first of all when the end has come.
     """
-    server = build(app, host, port, limits=limits, draining=draining)
+    server = build(app, host, port, limits=limits, draining=draining, admission=admission)
     server.when_started = started
     await server.serve(sockets)

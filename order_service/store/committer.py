@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -51,6 +52,7 @@ class _Job:
     def __init__(self, prepared: Prepared, then: Callable[[Result], None] | None) -> None:
         self.prepared = prepared
         self.then = then
+        self.since = time.monotonic()
         self.future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         # The waiter may have been cancelled: then nobody is left to be told of an error.
         self.future.add_done_callback(lambda done: done.cancelled() or done.exception())
@@ -103,6 +105,10 @@ class Committer:
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         return await asyncio.shield(job.future)
+
+    def waits_s(self) -> float:
+        """How long the oldest entry has been waiting for its statement, in seconds."""
+        return time.monotonic() - self._queue[0].since if self._queue else 0.0
 
     async def close(self) -> None:
         """Finish what was handed in; nothing may be handed in afterwards."""

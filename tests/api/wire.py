@@ -12,6 +12,7 @@ from typing import Any
 
 import uvloop
 
+from order_service.api.admission import Admission
 from order_service.api.frame import Api
 from order_service.api.server import Limits, Server, build
 
@@ -48,8 +49,8 @@ class Answer:
 class Served:
     """A real server on a free port of this machine, in a thread of its own."""
 
-    def __init__(self, app: Api, limits: Limits | None = None) -> None:
-        self.server: Server = build(app, "127.0.0.1", 0, limits=limits)
+    def __init__(self, app: Api, limits: Limits | None = None, admission: Admission | None = None) -> None:
+        self.server: Server = build(app, "127.0.0.1", 0, limits=limits, admission=admission)
         self._started = threading.Event()
         self.server.when_started = lambda _: self._started.set()
         self._thread = threading.Thread(target=lambda: uvloop.run(self.server.serve()), daemon=True)
