@@ -31,10 +31,24 @@ _CONNECT_WITHIN_S = 5.0
 
 
 class _Connection(asyncpg.Connection):
-    """A connection that costs no round trip when it goes back to the pool: no session state is ever changed."""
+    """A connection that costs no round trip when it goes back to the pool: no session state is ever changed.
+
+    One on which a statement was given up while it was being prepared makes one. Nobody has told the server that no
+    more of that statement comes, so its implicit transaction would stay open, in a connection that looks idle.
+    """
+
+    _given_up = False
+
+    async def _get_statement(self, *args: Any, **named: Any) -> Any:
+        try:
+            return await super()._get_statement(*args, **named)  # type: ignore[misc]
+        except BaseException:
+            self._given_up = True
+            raise
 
     def get_reset_query(self) -> str:
-        return ""
+        given_up, self._given_up = self._given_up, False
+        return "select 1" if given_up else ""
 
 
 class _Pool(asyncpg.Pool):
