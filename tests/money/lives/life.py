@@ -44,7 +44,7 @@ CURRENCIES = ("EUR", "USD", "JPY", "KWD", "BHD", "CLP")
 MOMENTS_S = (*(0.1, 0.5, 1.0, 2.0, 3.0) * 4, 9.0, 9.0, 20.0, 20.0, 400.0, 1000.0)
 SCARCE, PLENTY, NONE = "lamp", "mug", "out-of-stock"
 _NEXT = {origin: target for target, origin in BY_HAND.items()}
-ROUNDS = 3000
+ROUNDS = 5000
 """More than any life has needed to come to rest; a life that needs more goes round in circles."""
 
 
