@@ -8,6 +8,7 @@ import typer
 
 from order_service import keys
 from order_service.terminal import Json, fail, settings
+from order_service.torture.command import app as torture
 from order_service.verify.command import verify
 
 app = typer.Typer(
@@ -19,6 +20,7 @@ app = typer.Typer(
 
 app.add_typer(keys.app, name="keys")
 app.command()(verify)
+app.add_typer(torture, name="torture")
 ONLY = ("api", "worker", "relay")
 
 

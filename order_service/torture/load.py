@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import msgspec
@@ -172,6 +172,3 @@ def _pause_s(answer: Answer | None) -> float:
     if answer is None or not answer.retry_after.isdigit():
         return 1.0
     return float(answer.retry_after)
-
-
-Phase = Callable[[], Awaitable[Tally]]

@@ -211,13 +211,38 @@ def as_json(report: Report) -> str:
     return json.dumps({"held": report.held, **to_builtins(report)}, indent=2)
 
 
-def main() -> None:
-    """Run it by itself: ``python -m order_service.torture.overload SECONDS``."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 60.0
-    report = run_overload(seconds, say=lambda line: print(line, file=sys.stderr, flush=True))
-    print(as_json(report))
-    sys.exit(0 if report.held else 1)
+def table(report: Report) -> str:
+    """The report for people."""
+    head = (
+        "",
+        "orders/s",
+        "answers/s",
+        "of peak",
+        "placed",
+        "paid, cancelled",
+        "read",
+        "p50 ms",
+        "p95 ms",
+        "normal after",
+    )
+    rows = [head, *(_row(line) for line in report.lines)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+    lines = [
+        "  ".join(cell.ljust(widths[0]) if not n else cell.rjust(widths[n]) for n, cell in enumerate(r)) for r in rows
+    ]
+    told = report.faults or ["It held."]
+    return "\n".join([*lines, "", f"{report.orders} orders, peak with {report.clients} clients.", *told])
 
 
-if __name__ == "__main__":
-    main()
+def _row(line: Line) -> tuple[str, ...]:
+    after = "" if line.normal_after_s is None else f"{line.normal_after_s:.0f} s"
+    shares = (f"{share:.1%}" for share in (line.of_peak, line.create, line.pay_and_cancel, line.get))
+    return (
+        line.phase,
+        f"{line.lives_per_s:.0f}",
+        f"{line.goodput:.0f}",
+        *shares,
+        f"{line.p50_ms:.0f}",
+        f"{line.p95_ms:.0f}",
+        after,
+    )
