@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from order_service.core.model import Policy
+from order_service.core.model import KEY_SAFE_PART, Policy
 
 
 class BadSettings(Exception):
@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     unpaid_ttl: float = Field(1800, gt=0)
     attempt_deadline: float = Field(900, gt=0)
     retry_hold: float = Field(0, ge=0)
+    payment_key_ttl: float = Field(86400, gt=0)
+    """How long the payment service remembers an Idempotency-Key."""
 
     events_topic: str = "orders.events"
     events_personal: Literal["on", "off"] = "off"
@@ -63,6 +65,11 @@ class Settings(BaseSettings):
         if not self.request_deadline < self.partner_timeout < self.lease:
             raise ValueError(
                 "REQUEST_DEADLINE < PARTNER_TIMEOUT < LEASE must hold, or two processes could make the same call"
+            )
+        if self.attempt_deadline + 2 * self.lease >= KEY_SAFE_PART * self.payment_key_ttl:
+            raise ValueError(
+                "ATTEMPT_DEADLINE + twice LEASE must be less than four fifths of PAYMENT_KEY_TTL, "
+                "or a charge could be sent when its key is forgotten"
             )
         return self
 

@@ -17,7 +17,7 @@ import asyncpg
 import structlog
 
 from order_service import metrics
-from order_service.core.answers import Answer, CallKind, Lied, Unanswered
+from order_service.core.answers import Answer, CallKind, KeyTooOld, Lied, Unanswered
 from order_service.core.errors import Refusal
 from order_service.core.messages import Answered, Tick
 from order_service.engine import Engine, Frame, Owed
@@ -61,6 +61,9 @@ _PARTNER = {
 _POLLS = (CallKind.READ_PAYMENT, CallKind.READ_REFUND)
 """They are asked again because they were answered: no repeats."""
 
+_MOVES_MONEY = (CallKind.CHARGE, CallKind.REFUND)
+"""With a key that the payment service has forgotten, these would move it twice."""
+
 _AWAITED = (CallKind.RESERVE, CallKind.CHARGE, CallKind.CHECK_PAYMENT, CallKind.REFUND)
 """Requests wait for the answers to these."""
 
@@ -81,6 +84,7 @@ class Dispatcher:
         self._turns = {name: asyncio.Semaphore(at_once) for name in PARTNERS}
         self._under_way: Counter[str] = Counter()
         self._breakers = partners.breakers
+        self._keys = partners.payment.keys
         self._budgets = {name: RetryBudget() for name in PARTNERS}
         self._tasks: set[asyncio.Task[None]] = set()
         self.engine: Engine | None = None
@@ -148,6 +152,8 @@ class Dispatcher:
     async def _exchange(self, call: Owed, started: float) -> Answer | None:
         if call.expired:
             return Unanswered("too late to be sent")
+        if call.kind in _MOVES_MONEY and call.age_s > self._keys.safe_s:
+            return KeyTooOld()
         partner = partner_of(call.kind)
         breaker = self._breakers.get(partner)
         if breaker is not None and breaker.shut:
@@ -286,6 +292,7 @@ class Worker:
                     correlation_id=c.correlation_id,
                     traceparent=c.traceparent,
                     expired=c.drop,
+                    age_s=c.age_s,
                 )
                 for c in claimed
             ]

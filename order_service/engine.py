@@ -70,6 +70,7 @@ class Owed(Struct, frozen=True):
     traceparent: str | None = None
     hint: Loaded | None = None
     expired: bool = False
+    age_s: float = 0.0
 
 
 class Applied(Struct, frozen=True):

@@ -108,7 +108,10 @@ class Running:
         clock = DatabaseClock()
         clock.set(await database_time(pool))
         partners = open_partners(
-            inventory_url=settings.inventory_url, cart_url=settings.cart_url, payment_url=settings.payment_url
+            inventory_url=settings.inventory_url,
+            cart_url=settings.cart_url,
+            payment_url=settings.payment_url,
+            payment_key_ttl_s=settings.payment_key_ttl,
         )
         self._stack.push_async_callback(partners.close)
         loader, committer = Loader(pool), Committer(pool, observe=COMMIT_ENTRIES.observe)

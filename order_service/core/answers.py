@@ -7,6 +7,7 @@ An adapter turns every HTTP exchange, however it went, into exactly one of these
 | a result (`Reserved`, `PaymentState`, ...) | definite, checked against what was asked | decide |
 | `PaymentUnknown`, `RefundUnknown` | definite: a read that found nothing | decide |
 | `Unanswered` | nothing is known, the effect may or may not have happened | same key, same bytes, again |
+| `KeyTooOld` | not sent: the same key and bytes might have a second effect by now | look it up |
 | `Refused` | our set-up is wrong; says nothing about the money or the goods | park at once |
 | `Lied` | looked definite, but is not about what was asked | park at once |
 
@@ -126,6 +127,10 @@ class Unanswered(_Answer, frozen=True):
     sent: bool = True
 
 
+class KeyTooOld(_Answer, frozen=True):
+    """The call was not sent: the partner may have forgotten its key, and would do the same thing twice."""
+
+
 class Refused(_Answer, frozen=True):
     """The partner rejects the call itself, with HTTP `status`; `detail` is safe to store and log."""
 
@@ -200,6 +205,7 @@ Answer: TypeAlias = (
     | RefundState
     | RefundUnknown
     | Unanswered
+    | KeyTooOld
     | Refused
     | Lied
 )

@@ -289,6 +289,10 @@ class State(Struct, frozen=True):
     attempt_token: str | None = None
 
 
+KEY_SAFE_PART = 0.8
+"""Of its life, a partner's key may be sent for so long: clocks differ, and the last send has to arrive."""
+
+
 class Policy(Struct, frozen=True):
     """The operator's choices, in seconds."""
 

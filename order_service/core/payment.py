@@ -8,6 +8,7 @@
 | captured, while the open attempt of a payment_pending order | 3 confirmed, ``order.payment_successful`` |
 | declined or voided, while payment_pending | 4 payment_failed, ``order.payment_failed``, call ``release`` |
 | no answer | *unknown*, told once; the same key and bytes again until the deadline, then ``void`` |
+| the charge's key is too old to be sent | ``void`` |
 | processing, 3-D Secure, requires capture | polled; the deadline ends it |
 | void answered ``succeeded`` | too late to stop: captured after all |
 | captured after cancellation | kept and refunded in full, never ``order.payment_successful`` |
@@ -21,6 +22,7 @@ from msgspec.structs import replace
 from order_service.core.answers import (
     Answer,
     CallKind,
+    KeyTooOld,
     Lied,
     PaymentState,
     PaymentUnknown,
@@ -200,6 +202,8 @@ def on_payment_answer(draft: Draft, call: OpenCall, answer: Answer) -> None:
             draft.again(call, answer)
         case PaymentUnknown():
             draft.close(call, End.DONE, "no such payment")
+        case KeyTooOld():
+            void(draft, attempt)  # as at its deadline: by reference, and never a charge
         case Refused(status=status, detail=detail):
             draft.park(call, "call-refused", f"{status} {detail}")
             _not_definite(draft, attempt)

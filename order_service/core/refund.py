@@ -8,14 +8,18 @@
 | pending | polled until final |
 | failed | attention; staff starts the next one with a new key, or gives up |
 | no answer | the same key and bytes again |
+| the key is too old to be sent | looked up by its reference |
+| not known to the payment service | asked for again; an hour after it was started: parked, attention |
 | refused as a call, or not believed | parked, attention |
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from msgspec.structs import replace
 
-from order_service.core.answers import Answer, CallKind, Lied, RefundState, Refused
+from order_service.core.answers import Answer, CallKind, KeyTooOld, Lied, RefundState, RefundUnknown, Refused
 from order_service.core.draft import Draft
 from order_service.core.errors import CancelInstead, RefundExceedsCaptured, UnlawfulMove
 from order_service.core.facets import allowed_by_put
@@ -33,6 +37,9 @@ from order_service.core.model import (
 from order_service.core.requests import ReadRefundRequest, RefundRequest
 
 FIRST_POLL_S = 1.0
+FORGOTTEN_AFTER = timedelta(hours=1)
+"""A payment service may need a moment to list what it was asked for; after an hour it does not know it."""
+
 _ENDS_REFUNDED = (Status.CANCELLED, Status.SHIPPED, Status.DELIVERED)
 
 
@@ -126,6 +133,11 @@ def on_refund_answer(draft: Draft, call: OpenCall, answer: Answer) -> None:
             draft.put_refund(replace(row, status=RefundStatus.FAILED, refund_id=answer.refund_id, at=draft.now))
         case RefundState():
             _pending(draft, call, row, answer)
+        case KeyTooOld():
+            draft.close(call, End.DROPPED, "key too old")
+            draft.put_refund(replace(row, call_id=_look_up(draft, row)))
+        case RefundUnknown() if draft.now - row.at >= FORGOTTEN_AFTER:
+            draft.park(call, "answer-not-believed", "no such refund")
         case Refused(status=status, detail=detail):
             draft.park(call, "call-refused", f"{status} {detail}")
         case Lied(detail=detail):
@@ -154,17 +166,19 @@ def _succeeded(draft: Draft, row: Refund, answer: RefundState) -> None:
 
 
 def _pending(draft: Draft, call: OpenCall, row: Refund, answer: RefundState) -> None:
-    if call.kind is CallKind.READ_REFUND:
-        draft.again(call)
+    pending = replace(row, status=RefundStatus.PENDING, refund_id=answer.refund_id)
+    if call.kind is not CallKind.READ_REFUND:
+        draft.close(call, End.DONE, "pending")
+        draft.put_refund(replace(pending, call_id=_look_up(draft, row, due_in_s=FIRST_POLL_S)))
         return
-    draft.close(call, End.DONE, "pending")
+    draft.again(call)
+    if row.status is RefundStatus.REQUESTED:  # it was never answered, and is looked up because its key is too old
+        draft.put_refund(pending)
+
+
+def _look_up(draft: Draft, row: Refund, *, due_in_s: float = 0) -> str:
+    """Owe the question how the refund stands; the id of that call."""
     payment_id = next(a.payment_id for a in draft.order.payment.attempts if a.attempt == row.attempt)
     assert payment_id is not None
-    poll = draft.owe(
-        CallKind.READ_REFUND,
-        row.reference,
-        ReadRefundRequest(payment_id, row.reference, row.amount),
-        key=f"{row.reference}-read",
-        due_in_s=FIRST_POLL_S,
-    )
-    draft.put_refund(replace(row, status=RefundStatus.PENDING, refund_id=answer.refund_id, call_id=poll))
+    request = ReadRefundRequest(payment_id, row.reference, row.amount)
+    return draft.owe(CallKind.READ_REFUND, row.reference, request, key=f"{row.reference}-read", due_in_s=due_in_s)

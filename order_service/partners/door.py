@@ -19,7 +19,7 @@ from order_service.core.requests import (
 from order_service.partners.breaker import Breaker
 from order_service.partners.cart import HttpCart
 from order_service.partners.inventory import HttpInventory
-from order_service.partners.payment import HttpPayment
+from order_service.partners.payment import KEY_TTL_S, HttpPayment
 from order_service.partners.ports import Cart, Inventory, Payment
 from order_service.partners.wire import Wire
 
@@ -44,11 +44,14 @@ class Partners:
             await wire.close()
 
 
-def open_partners(*, inventory_url: str, cart_url: str, payment_url: str, connections: int = 256) -> Partners:
+def open_partners(
+    *, inventory_url: str, cart_url: str, payment_url: str, connections: int = 256, payment_key_ttl_s: float = KEY_TTL_S
+) -> Partners:
     """Open one session per partner; call it inside the running loop, close it in the same."""
     urls = {"inventory": inventory_url, "cart": cart_url, "payment": payment_url}
     inventory, cart, payment = (Wire(url, partner=name, connections=connections) for name, url in urls.items())
-    return Partners(HttpInventory(inventory), HttpCart(cart), HttpPayment(payment), (inventory, cart, payment))
+    paying = HttpPayment(payment, key_ttl_s=payment_key_ttl_s)
+    return Partners(HttpInventory(inventory), HttpCart(cart), paying, (inventory, cart, payment))
 
 
 class _Within(TypedDict):

@@ -28,6 +28,7 @@ from order_service.core.requests import (
     VoidRequest,
     encode_request,
 )
+from order_service.partners.ports import KeyPolicy
 from order_service.partners.reading import (
     Amount,
     Body,
@@ -41,6 +42,8 @@ from order_service.partners.reading import (
 from order_service.partners.wire import Reply, Wire, segment
 
 BASE = "/api/v1/payments"
+KEY_TTL_S = 24 * 3600.0
+"""The contract asks for more; common payment services promise this."""
 REFUSALS = frozenset({400, 401, 403, 404, 422})
 """They speak of our set-up, not of the money."""
 VOID_STATUSES = frozenset({"voided", "succeeded", "declined", "processing"})
@@ -112,8 +115,9 @@ _REFUND = Reader(_RefundBody)
 class HttpPayment:
     """The Payment port over one Wire."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, *, key_ttl_s: float = KEY_TTL_S) -> None:
         self._wire = wire
+        self.keys = KeyPolicy(key_ttl_s)
 
     async def charge(
         self, request: ChargeRequest, key: str, *, deadline_s: float, correlation_id: str = ""

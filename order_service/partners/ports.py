@@ -6,6 +6,7 @@ whole exchange, the wait for a connection included, in seconds. Amounts are inte
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from order_service.core.answers import (
@@ -25,6 +26,7 @@ from order_service.core.answers import (
     Unanswered,
     VoidAnswer,
 )
+from order_service.core.model import KEY_SAFE_PART
 from order_service.core.requests import (
     AvailabilityRequest,
     ChargeRequest,
@@ -90,8 +92,25 @@ class Cart(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class KeyPolicy:
+    """For how many seconds a payment service remembers that the same key has the same one effect."""
+
+    key_ttl_s: float
+
+    @property
+    def safe_s(self) -> float:
+        """How old a key may be to be sent again: with a fifth of its life to spare."""
+        return KEY_SAFE_PART * self.key_ttl_s
+
+
 class Payment(Protocol):
     """The partner that moves the money."""
+
+    @property
+    def keys(self) -> KeyPolicy:
+        """How long its keys live."""
+        ...
 
     async def charge(
         self, request: ChargeRequest, key: str, *, deadline_s: float, correlation_id: str = ""

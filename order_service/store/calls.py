@@ -15,7 +15,8 @@ from order_service.store.statements import fetch, fetchval
 class Claimed(Struct, frozen=True):
     """A call that is leased to this process, to be sent now.
 
-    ``attempts`` counts the leases so far, this one included; ``drop``: it came too late and is not to be sent.
+    ``attempts`` counts the leases so far, this one included; ``age_s`` how long ago it was written; ``drop``: it came
+    too late and is not to be sent.
     """
 
     call_id: str
@@ -27,6 +28,7 @@ class Claimed(Struct, frozen=True):
     token: int
     attempts: int
     drop: bool
+    age_s: float
     correlation_id: str
     traceparent: str | None
 
@@ -47,6 +49,7 @@ async def claim(
             token=row["token"],
             attempts=row["attempts"],
             drop=row["late"],
+            age_s=row["age_s"],
             correlation_id=row["correlation_id"],
             traceparent=row["traceparent"],
         )

@@ -8,6 +8,7 @@ import pytest
 
 from order_service.core.answers import (
     CallKind,
+    KeyTooOld,
     Lied,
     PaymentUnknown,
     Refused,
@@ -113,6 +114,15 @@ def test_a_charge_or_void_that_was_not_sent_leaves_the_attempt_as_it_was() -> No
     assert story.attempt().status is AttemptStatus.UNKNOWN, "the first send without an answer is the one that counts"
     story = paying().when(Cancel()).answered(CallKind.VOID, kept_back).then_unseen({CallKind.VOID: End.AGAIN})
     assert story.attempt().status is AttemptStatus.VOIDING
+
+
+def test_a_charge_whose_key_is_too_old_is_voided_and_never_sent_again() -> None:
+    story = unknown().answered(CallKind.CHARGE, KeyTooOld(), after_s=20 * 3600)
+    assert [c.kind for c in story.decision.calls] == [CallKind.VOID]
+    assert story.attempt().status is AttemptStatus.VOID_UNKNOWN
+    assert all(c.kind is not CallKind.CHARGE for c in story.state.calls)
+    story.answered(CallKind.VOID, payment("succeeded"))
+    assert story.order.status is Status.CONFIRMED, "it had been charged after all"
 
 
 # --- the answers ---

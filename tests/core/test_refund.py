@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
 
-from order_service.core.answers import CallKind, Lied, RefundUnknown, Refused
+from order_service.core.answers import CallKind, KeyTooOld, Lied, RefundUnknown, Refused
 from order_service.core.errors import CancelInstead, RefundExceedsCaptured, UnlawfulMove
 from order_service.core.lifecycle import PaymentFacet, Status, Stock
 from order_service.core.messages import Cancel, End, Event, RefundOrder, SetStatus
@@ -172,6 +173,39 @@ def test_a_pending_refund_is_polled_until_it_is_final() -> None:
     story.answered(CallKind.READ_REFUND, refund("succeeded", amount=30))
     assert story.order.payment.refunded == 30
     assert story.state.calls == ()
+
+
+def test_a_refund_that_the_payment_service_has_forgotten_gets_a_person() -> None:
+    story = shipped().when(RefundOrder("x", 30)).answered(CallKind.REFUND, refund("pending", amount=30))
+    story.answered(CallKind.READ_REFUND, RefundUnknown(), after_s=3500)
+    story.then_unseen(ended={CallKind.READ_REFUND: End.AGAIN})
+    story.answered(CallKind.READ_REFUND, RefundUnknown(), after_s=100)
+    assert story.order.attention is not None
+    assert (story.order.attention.code, story.order.attention.call_id) == (
+        "answer-not-believed",
+        story.call(CallKind.READ_REFUND).call_id,
+    )
+    assert story.refund().status is RefundStatus.PENDING
+    assert story.order.refundable == 70, "what may have been given back is not given back again"
+
+
+def test_a_refund_whose_key_is_too_old_is_looked_up_and_never_sent_again() -> None:
+    story = cancelled_after_payment().answered(CallKind.REFUND, SILENCE)
+    story.answered(CallKind.REFUND, KeyTooOld(), after_s=20 * 3600)
+    assert [c.kind for c in story.decision.calls] == [CallKind.READ_REFUND]
+    assert [c.kind for c in story.state.calls if c.kind in (CallKind.REFUND, CallKind.READ_REFUND)] == [
+        CallKind.READ_REFUND
+    ]
+    call = story.new_call(CallKind.READ_REFUND)
+    assert decode_request(call.kind, call.request) == ReadRefundRequest("pay-o-p1", "o-f1", 100)
+    assert story.order.payment.status is PaymentFacet.REFUND_PENDING
+    found = copy.deepcopy(story)
+    found.answered(CallKind.READ_REFUND, refund("succeeded"))
+    assert (found.order.status, found.order.payment.refunded) == (Status.REFUNDED, 100)
+    story.answered(CallKind.READ_REFUND, RefundUnknown())
+    assert story.order.attention is not None
+    assert story.order.attention.code == "answer-not-believed"
+    assert story.order.refundable == 0
 
 
 def test_an_unanswered_refund_is_asked_again_and_nothing_shows() -> None:

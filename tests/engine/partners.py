@@ -87,7 +87,9 @@ class ScriptedPartners:
                 return self._void(body)
             case "refund":
                 done = {"refundId": f"re-{body['reference']}", "status": "succeeded"}
-                return 201, done | {"reference": body["reference"], "amount": body["amount"]}
+                done |= {"reference": body["reference"], "amount": body["amount"]}
+                self._payments[path.rsplit("/", 2)[1]]["refunds"].append(done)
+                return 201, done
             case "read_payment":
                 return 200, self._payments[path.rpartition("/")[2]]
             case _:

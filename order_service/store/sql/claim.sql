@@ -13,11 +13,11 @@ with due as materialized (
     where c.id = any(array(select id from due))
     returning
         c.id, c.order_id, c.kind, c.subject, c.key, c.request, c.token, c.attempts,
-        coalesce(c.drop_at <= now(), false) as late
+        coalesce(c.drop_at <= now(), false) as late, extract(epoch from now() - c.created_at)::float8 as age_s
 )
 select
     d.id::text as call_id, d.order_id::text as order_id, d.kind, d.subject, d.key, d.request, d.token, d.attempts,
-    d.late, l.correlation_id, l.traceparent
+    d.late, d.age_s, l.correlation_id, l.traceparent
 from leased d
 cross join lateral (
     select w.correlation_id, w.traceparent from order_log w
