@@ -112,12 +112,8 @@ class OrderService:
             if not _sees_all(ask.principal):
                 await self._check_cart(ask, message, deadline)
             await self._check_availability(ask, message, deadline)
-        except Refusal:
-            # A twin with the same key may have emptied the cart and taken the last pieces meanwhile.
-            remembered = await self._remembered(ask)
-            if remembered is None:
-                raise
-            return remembered
+        except Refusal as refusal:
+            return await self._unless_twin(ask, refusal)
         message = replace(message, order_id=new_order_id(self._engine.clock.now()), order_number=new_order_number())
         binding = self._binding(ask, deadline)
         waiter = Waiter(Asked("place"), binding, ask.correlation_id)
@@ -146,6 +142,8 @@ class OrderService:
             )
         except KeyTaken:
             return await self._after_key_taken(ask)
+        except Refusal as refusal:
+            return await self._unless_twin(ask, refusal)
         if waiter.reply.done():
             return await self._told(ask, order_id, waiter)
         if not applied.written:
@@ -245,6 +243,16 @@ class OrderService:
             return None
         row = await find_key(self._pool, ask.principal.name, ask.route, ask.key)
         return None if row is None else await self._replay(ask, row)
+
+    async def _unless_twin(self, ask: Ask, refusal: Refusal) -> Reply:
+        """A refusal stands, unless a twin with the same key has made its reason: then the twin's answer is the answer.
+
+        It may have emptied the cart, taken the last pieces, or refunded the rest.
+        """
+        remembered = await self._remembered(ask)
+        if remembered is None:
+            raise refusal
+        return remembered
 
     async def _after_key_taken(self, ask: Ask) -> Reply:
         assert ask.key is not None

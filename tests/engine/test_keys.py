@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+import pytest
+
+from order_service import faults
 from order_service.core.lifecycle import Status
-from order_service.core.messages import Cancel, Pay, SetStatus
+from order_service.core.messages import Cancel, Command, Pay, RefundOrder, SetStatus
 from order_service.requests import Principal, Reply
 from tests.engine.partners import held, says, scripted_partners, stuck
 from tests.engine.rig import document, replica, rows, run
@@ -153,6 +157,43 @@ def test_fifty_twins_on_two_replicas_make_one_order_and_one_answer(database: str
             assert {document(a)["code"] for a in answers if a.status == 409} <= {"request-in-flight"}
             assert await rows(database, "select count(*)::int as n from orders") == [{"n": 1}]
             assert partners.count("reserve") == 1
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("message", "fields"),
+    [(RefundOrder("lost"), {}), (SetStatus(Status.DELIVERED), {"if_match": 7})],
+    ids=["nothing left to refund", "another version"],
+)
+def test_what_its_own_twin_has_done_is_no_reason_to_refuse_a_request(
+    database: str, monkeypatch: pytest.MonkeyPatch, message: Command, fields: dict[str, Any]
+) -> None:
+    async def story() -> None:
+        async with (
+            scripted_partners() as partners,
+            replica(database, partners) as shop,
+            replica(database, partners) as other,
+        ):
+            order_id = await shop.confirmed()
+            for status in (Status.PROCESSING, Status.SHIPPED):
+                assert (await shop.command(order_id, SetStatus(status))).status == 200
+            await shop.until(order_id, stock="committed", version=7)
+            firsts: list[Reply] = []
+
+            async def meanwhile(point: str, phase: str) -> None:
+                if (point, phase) == ("sql.find_key", faults.AFTER):
+                    faults.hook = None
+                    firsts.append(await other.command(order_id, message, key="k", **fields))
+
+            monkeypatch.setattr(faults, "hook", meanwhile)
+            late = await shop.command(order_id, message, key="k", **fields)
+            [first] = firsts
+            assert not first.problem
+            assert late.replayed
+            assert same(late, first)
+            assert partners.count("refund") == isinstance(message, RefundOrder)
+            assert (await shop.get(order_id))["version"] == first.version
 
     run(story())
 
