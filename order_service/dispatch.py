@@ -134,8 +134,8 @@ class Dispatcher:
             await self._apply(call, answer, started)
             return
         took_s = time.monotonic() - started
-        metrics.CALL_SECONDS.labels(partner, call.kind).observe(took_s)
-        metrics.CALL_ANSWERS.labels(partner, call.kind, type(answer).__name__).inc()
+        metrics.call_seconds(partner, call.kind).observe(took_s)
+        metrics.call_answers(partner, call.kind, type(answer).__name__).inc()
         log.info(
             "partner_call",
             kind=call.kind,

@@ -276,7 +276,7 @@ class Engine:
 
         def committed(done: Result) -> None:
             self.clock.observe(done.at, sent, time.monotonic())
-            metrics.VERDICTS.labels(done.verdict).inc()
+            metrics.verdicts(done.verdict).inc()
             if not done.applied:
                 return
             _count(base, decision)
@@ -414,7 +414,7 @@ def _pause_s(call: Owed | None, answered: Closing | None) -> float:
 def _count(base: Loaded | None, decision: Decision) -> None:
     order = decision.state.order
     if base is None or base.state.order.status is not order.status:
-        metrics.STATUS_CHANGES.labels(order.status).inc()
+        metrics.status_changes(order.status).inc()
         if order.cancellation is not None and order.cancellation.code == "expired" and order.status == "cancelled":
             metrics.EXPIRED.inc()
     for closing in decision.closings:

@@ -163,9 +163,9 @@ def _tell(exchange: Exchange) -> None:
     principal = exchange.principal
     took_s = time.perf_counter() - exchange.started
     route = exchange.route or "none"
-    metrics.REQUESTS.labels(exchange.method if exchange.route else "any", route, exchange.status).inc()
+    metrics.requests(exchange.method if exchange.route else "any", route, exchange.status).inc()
     if exchange.route:
-        metrics.REQUEST_SECONDS.labels(exchange.method, route).observe(took_s)
+        metrics.request_seconds(exchange.method, route).observe(took_s)
     _log.info(
         "request",
         method=exchange.method,
