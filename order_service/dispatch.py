@@ -164,7 +164,10 @@ class Dispatcher:
             return Unanswered("too many repeats", OVER_BUDGET_S, sent=False)
         turn = self._turns[partner]
         try:
-            async with asyncio.timeout(self._slack_s / 2):
+            if turn.locked():
+                async with asyncio.timeout(self._slack_s / 2):
+                    await turn.acquire()
+            else:
                 await turn.acquire()
         except TimeoutError:
             return None  # the lease runs out by itself, and whoever claims the call next makes it

@@ -89,7 +89,20 @@ class Waiter:
         self.binding = binding
         self.correlation_id = correlation_id
         self.reply: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
-        """None where the answer has come by another way, and is to be looked up."""
+        """None where the answer has come by another way, or not in time, and is to be looked up."""
+
+    async def told(self, within_s: float) -> None:
+        """Wait until ``reply`` is there; after ``within_s`` seconds it is None."""
+        if not self.reply.done():
+            timer = asyncio.get_running_loop().call_later(within_s, self._give_up)
+            try:
+                await self.reply
+            finally:
+                timer.cancel()
+
+    def _give_up(self) -> None:
+        if not self.reply.done():
+            self.reply.set_result(None)
 
 
 class _Turn:

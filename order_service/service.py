@@ -193,15 +193,15 @@ class OrderService:
         """Wait until the order tells the answer, or say 202 and let the worker finish."""
         order_id = loaded.state.order.id
         try:
-            async with asyncio.timeout(seconds_until(deadline)):
-                await asyncio.shield(waiter.reply)
-        except TimeoutError:
-            pass
+            await waiter.told(seconds_until(deadline))
         finally:
             self._engine.forget(order_id, waiter)
+        reply = waiter.reply.result()
+        if reply is not None:
+            return reply
         try:
             async with asyncio.timeout(_LATE_LOOK_S):
-                return await self._told(ask, order_id, waiter)
+                return await self._late_answer(ask, order_id, waiter.asked)
         except DATABASE_AWAY as fault:
             # What was asked for is written: saying so is better than letting the client ask for it again.
             log.warning("database_away", fault=type(fault).__name__, correlation_id=ask.correlation_id)

@@ -54,8 +54,6 @@ class _Job:
         self.then = then
         self.since = time.monotonic()
         self.future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        # The waiter may have been cancelled: then nobody is left to be told of an error.
-        self.future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     def fail(self, error: Exception) -> None:
         if isinstance(error, asyncpg.PostgresError):
@@ -104,7 +102,7 @@ class Committer:
         self._queue.append(job)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
-        return await asyncio.shield(job.future)
+        return await job.future
 
     def waits_s(self) -> float:
         """How long the oldest entry has been waiting for its statement, in seconds."""
