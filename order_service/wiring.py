@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -234,6 +235,7 @@ def run_service(settings: Settings, parts: tuple[str, ...]) -> None:
 
 async def _run(settings: Settings, parts: tuple[str, ...]) -> None:
     async with Running(settings, parts) as running:
+        _settle_memory()
         log.info("started", parts=list(parts), host=settings.host, port=settings.port, auth=settings.auth)
         if "api" in parts:
             await _run_api(settings, running)
@@ -241,6 +243,16 @@ async def _run(settings: Settings, parts: tuple[str, ...]) -> None:
             await _until_signal()
         log.info("draining")
     log.info("stopped")
+
+
+def _settle_memory() -> None:
+    """What is there by now stays: the collector of cycles need not look at it again, nor look at all so often.
+
+    Requests leave next to no cycles behind; with the defaults looking for them took a sixth of the CPU.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 async def _run_api(settings: Settings, running: Running) -> None:
