@@ -42,9 +42,9 @@ from order_service.requests import Ask, Page, Principal, Reply
 from order_service.store.away import DATABASE_AWAY
 from order_service.store.calls import call_exists
 from order_service.store.commit import KeyBinding, Remember, StoredReply
-from order_service.store.keys import KeyRecord, find_key, release_key, remember
+from order_service.store.keys import KeyRecord, Keys, release_key, remember
 from order_service.store.load import Loaded
-from order_service.store.reads import history, one_document, user_page
+from order_service.store.reads import Documents, history, user_page
 
 log = structlog.get_logger("service")
 
@@ -90,6 +90,8 @@ class OrderService:
     ) -> None:
         self._engine = engine
         self._pool = pool
+        self._keys = Keys(pool)
+        self._documents = Documents(pool)
         self._partners = partners
         self._health = health
         self._gauges = gauges
@@ -241,7 +243,7 @@ class OrderService:
         """The answer that an earlier request with the same key got, or has coming."""
         if ask.key is None:
             return None
-        row = await find_key(self._pool, ask.principal.name, ask.route, ask.key)
+        row = await self._keys.find(ask.principal.name, ask.route, ask.key)
         return None if row is None else await self._replay(ask, row)
 
     async def _unless_twin(self, ask: Ask, refusal: Refusal) -> Reply:
@@ -256,7 +258,7 @@ class OrderService:
 
     async def _after_key_taken(self, ask: Ask) -> Reply:
         assert ask.key is not None
-        row = await find_key(self._pool, ask.principal.name, ask.route, ask.key)
+        row = await self._keys.find(ask.principal.name, ask.route, ask.key)
         if row is None:
             raise RequestInFlight
         return await self._replay(ask, row)
@@ -281,7 +283,7 @@ class OrderService:
         name, route, key = ask.principal.name, ask.route, ask.key
         stored = StoredReply(reply.status, reply.body, reply.version, reply.problem)
         await remember(self._pool, [Remember(name, route, key, stored)])
-        row = await find_key(self._pool, name, route, key)
+        row = await self._keys.find(name, route, key)
         if row is None or row.reply is None:
             return reply
         return replace(_stored(row.reply, row.order_id, row.asked), replayed=False)
@@ -291,7 +293,7 @@ class OrderService:
     @_or_unavailable
     async def get(self, principal: Principal, order_id: str) -> Reply:
         """The order as it is now."""
-        found = await one_document(self._pool, order_id)
+        found = await self._documents.one(order_id)
         if found is None or not _may_see(principal, found.user_id):
             raise OrderNotFound
         return Reply(200, found.body, found.version)
@@ -313,7 +315,7 @@ class OrderService:
     @_or_unavailable
     async def history(self, principal: Principal, order_id: str) -> list[dict[str, Any]]:
         """The changes of status, oldest first."""
-        found = await one_document(self._pool, order_id)
+        found = await self._documents.one(order_id)
         if found is None or not _may_see(principal, found.user_id):
             raise OrderNotFound
         return await history(self._pool, order_id)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from typing import TypeAlias
 
 import asyncpg
 from msgspec import Struct
 
 from order_service.core.messages import Asked
+from order_service.store.gather import Gather
 from order_service.store.rows import Remember, StoredReply
-from order_service.store.statements import execute, fetchrow
+from order_service.store.statements import execute, fetch
 
 KEPT_S = 30 * 86400.0
 """Keys are kept for 30 days."""
@@ -25,11 +28,35 @@ class KeyRecord(Struct, frozen=True):
     reply: StoredReply | None
 
 
+Name: TypeAlias = tuple[str, str, str]
+"""Principal, route and key."""
+
+
 async def find_key(pool: asyncpg.Pool, principal: str, route: str, key: str) -> KeyRecord | None:
     """What the key is bound to, if it was used."""
-    row = await fetchrow(pool, "find_key", principal=principal, route=route, key=key)
-    if row is None:
-        return None
+    name = (principal, route, key)
+    row = (await _rows(pool, [name])).get(name)
+    return None if row is None else _record(row)
+
+
+class Keys:
+    """Finds keys; callers that come while a statement is under way share the next one."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._found = Gather(partial(_rows, pool), _record)
+
+    async def find(self, principal: str, route: str, key: str) -> KeyRecord | None:
+        """What the key is bound to, if it was used before this call began."""
+        return await self._found((principal, route, key))
+
+
+async def _rows(pool: asyncpg.Pool, names: Sequence[Name]) -> dict[Name, asyncpg.Record]:
+    principals, routes, keys = ([name[part] for name in names] for part in range(3))
+    rows = await fetch(pool, "find_key", principals=principals, routes=routes, keys=keys)
+    return {(row["principal"], row["route"], row["key"]): row for row in rows}
+
+
+def _record(row: asyncpg.Record) -> KeyRecord:
     asked = Asked(row["asked_kind"], row["asked_number"], row["asked_unchanged"])
     return KeyRecord(row["fingerprint"], row["order_id"], asked, row["busy"], _reply(row))
 

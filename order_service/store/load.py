@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Collection
+from functools import partial
 
 import asyncpg
 import msgspec
@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from order_service.core.answers import CallKind
 from order_service.core.model import OpenCall, Order, State
+from order_service.store.gather import Gather
 from order_service.store.statements import fetch
 
 NO_CONTACTS = b'{"shippingAddress":null,"billingAddress":null,"notes":null}'
@@ -99,45 +100,12 @@ class Loader:
     """Loads one order at a time; callers that come while a load is under way share the next one."""
 
     def __init__(self, pool: asyncpg.Pool, *, limit: int = 64) -> None:
-        self._pool = pool
-        self._limit = limit
-        self._waiting: dict[str, asyncio.Future[Loaded | None]] = {}
-        self._worker: asyncio.Task[None] | None = None
+        self._orders = Gather(partial(_rows, pool), _loaded, limit=limit)
 
     async def load(self, order_id: str) -> Loaded | None:
         """The order, as of some moment after this call began."""
-        future = self._waiting.get(order_id)
-        if future is None:
-            future = self._waiting[order_id] = asyncio.get_running_loop().create_future()
-            # All who waited may have been cancelled: then nobody is left to be told of an error.
-            future.add_done_callback(lambda done: done.cancelled() or done.exception())
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
-        return await asyncio.shield(future)
+        return await self._orders(order_id)
 
     async def close(self) -> None:
         """Wait for what is under way; nothing may be asked afterwards."""
-        if self._worker is not None:
-            await asyncio.wait([self._worker])
-
-    async def _work(self) -> None:
-        while self._waiting:
-            batch = {order_id: self._waiting.pop(order_id) for order_id in list(self._waiting)[: self._limit]}
-            try:
-                found = await _rows(self._pool, batch)
-            except BaseException as error:
-                for future in batch.values():
-                    future.set_exception(error if isinstance(error, Exception) else ConnectionError("load was cut off"))
-                if not isinstance(error, Exception):
-                    raise
-            else:
-                for order_id, future in batch.items():
-                    _tell(future, found.get(order_id))
-
-
-def _tell(future: asyncio.Future[Loaded | None], row: asyncpg.Record | None) -> None:
-    """An order that cannot be read is a fault for those who asked for it, not for its neighbours."""
-    try:
-        future.set_result(None if row is None else _loaded(row))
-    except Exception as error:
-        future.set_exception(error)
+        await self._orders.close()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import asyncpg
 from msgspec import Struct
 
 from order_service.core.lifecycle import Status
+from order_service.store.gather import Gather
 from order_service.store.load import document, is_id
-from order_service.store.statements import fetch, fetchrow, fetchval
+from order_service.store.statements import fetch, fetchval
 
 
 class Document(Struct, frozen=True):
@@ -21,12 +24,31 @@ class Document(Struct, frozen=True):
     body: bytes
 
 
+class Documents:
+    """Reads one order at a time; callers that come while a statement is under way share the next one."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._found = Gather(partial(_rows, pool), _one)
+
+    async def one(self, order_id: str) -> Document | None:
+        """The order as of some moment after this call began, or None."""
+        return await self._found(order_id) if is_id(order_id) else None
+
+
 async def one_document(pool: asyncpg.Pool, order_id: str) -> Document | None:
     """The order, or None."""
     if not is_id(order_id):
         return None
-    row = await fetchrow(pool, "one_document", id=order_id)
-    return None if row is None else Document(row["user_id"], row["version"], _document(row))
+    row = (await _rows(pool, [order_id])).get(order_id)
+    return None if row is None else _one(row)
+
+
+async def _rows(pool: asyncpg.Pool, ids: Sequence[str]) -> dict[str, asyncpg.Record]:
+    return {row["id"]: row for row in await fetch(pool, "one_document", ids=ids)}
+
+
+def _one(row: asyncpg.Record) -> Document:
+    return Document(row["user_id"], row["version"], _document(row))
 
 
 async def user_page(

@@ -108,6 +108,6 @@ def test_nothing_is_kept_in_memory_of_requests_that_are_over(database: str) -> N
                 await shop.until(order_id, status="confirmed")
             await shop.dispatcher.drain(5)
             assert (shop.waiters, shop.engine._turns, dict(shop.engine._waiters)) == (0, {}, {})
-            assert (shop.dispatcher.busy, shop.engine._loader._waiting) == (0, {})
+            assert (shop.dispatcher.busy, shop.engine._loader._orders._waiting) == (0, {})
 
     run(story())

@@ -1,6 +1,10 @@
--- One order as it is now, for the API.
-select o.user_id, o.version, l.snapshot, c.document as contacts
-from orders o
-join order_log l on l.order_id = o.id and l.version = o.version
-left join order_contacts c on c.order_id = o.id and c.version = o.contacts_version
-where o.id = :id::uuid
+-- Some orders as they are now, for the API. Each is looked up by itself: a join could be planned over whole tables.
+select o.id::text as id, o.user_id, o.version, l.snapshot, c.document as contacts
+from unnest(:ids::uuid[]) as a (id)
+cross join lateral (select * from orders w where w.id = a.id limit 1) o
+cross join lateral (
+    select w.snapshot from order_log w where w.order_id = o.id and w.version = o.version limit 1
+) l
+left join lateral (
+    select w.document from order_contacts w where w.order_id = o.id and w.version = o.contacts_version limit 1
+) c on true
