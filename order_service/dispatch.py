@@ -81,6 +81,7 @@ class Dispatcher:
         self._timeout_s = timeout_s
         self._slack_s = lease_s - timeout_s
         self._at_once = at_once
+        self.most_tasks = 2 * at_once * len(PARTNERS)
         self._turns = {name: asyncio.Semaphore(at_once) for name in PARTNERS}
         self._under_way: Counter[str] = Counter()
         self._breakers = partners.breakers
@@ -90,9 +91,15 @@ class Dispatcher:
         self.engine: Engine | None = None
 
     def start_calls(self, calls: list[Owed]) -> None:
-        """Make these calls in the background; a request that waits for them may go away meanwhile."""
+        """Make these calls in the background; a request that waits for them may go away meanwhile.
+
+        Beyond the bound they are left to their leases, and to whoever claims them then.
+        """
         for call in calls:
-            self.spawn(self.make(call))
+            if len(self._tasks) < self.most_tasks:
+                self.spawn(self.make(call))
+            else:
+                metrics.CALLS_KEPT_BACK.labels(partner_of(call.kind), "too many under way").inc()
 
     def room(self, partner: str) -> int:
         """How many more calls to this partner would get their turn at once; one where it is only probed."""

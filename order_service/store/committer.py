@@ -29,6 +29,8 @@ _FIRST_PAUSE_S = 0.01
 _FIND_OUT_TRIES = 8
 _ACQUIRE_TIMEOUT_S = 2.0
 _AT_ONCE_ASIDE = 8
+MOST_WAITING = 4096
+"""Entries that wait for their statement. The requests let in are fewer; this is for a database that hangs."""
 
 TRANSIENT = ("40P01", "40001", "55P03", "57014")
 """Deadlock, serialization failure, lock not available, statement timeout: rolled back, and likely to work next time."""
@@ -78,8 +80,16 @@ class Committer:
     ``observe`` is told how many entries each statement takes.
     """
 
-    def __init__(self, pool: asyncpg.Pool, *, limit: int = 64, observe: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        *,
+        limit: int = 64,
+        most_waiting: int = MOST_WAITING,
+        observe: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self.observe = observe
+        self._most_waiting = most_waiting
         self._pool = pool
         self._limit = limit
         self._queue: list[_Job] = []
@@ -98,6 +108,8 @@ class Committer:
         """
         if self._closed:
             raise ConnectionError("The service is stopping.")
+        if len(self._queue) >= self._most_waiting:
+            raise ConnectionError("Too many commits wait for the database.")
         job = _Job(prepare(entry), then)
         self._queue.append(job)
         if self._worker is None or self._worker.done():

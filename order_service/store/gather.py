@@ -10,12 +10,16 @@ K = TypeVar("K")
 R = TypeVar("R")
 V = TypeVar("V")
 
+MOST_WAITING = 4096
+"""Keys that wait to be asked for. The requests let in are fewer; this is for a database that hangs."""
+
 
 class Gather(Generic[K, R, V]):
     """Asks for many keys by one statement at a time: ``ask`` gives the rows that there are, ``read`` makes a value.
 
     An answer is of some moment after its question was put. A row that cannot be read is a fault for those who asked for
-    it, not for their neighbours. Nobody's going away takes anything from the others.
+    it, not for their neighbours. Nobody's going away takes anything from the others. At most ``most_waiting`` keys
+    wait to be asked for.
     """
 
     def __init__(
@@ -24,15 +28,22 @@ class Gather(Generic[K, R, V]):
         read: Callable[[R], V],
         *,
         limit: int = 64,
+        most_waiting: int = MOST_WAITING,
     ) -> None:
         self._ask = ask
         self._read = read
         self._limit = limit
+        self._most_waiting = most_waiting
         self._waiting: dict[K, list[asyncio.Future[V | None]]] = {}
         self._worker: asyncio.Task[None] | None = None
 
     async def __call__(self, key: K) -> V | None:
-        """The value of this key, None if there is none; raises what the statement raises."""
+        """The value of this key, None if there is none; raises what the statement raises.
+
+        One key more than may wait is a ``ConnectionError``.
+        """
+        if len(self._waiting) >= self._most_waiting and key not in self._waiting:
+            raise ConnectionError("Too many questions wait for the database.")
         answer: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, []).append(answer)
         if self._worker is None or self._worker.done():

@@ -160,3 +160,17 @@ def test_pauses_are_spread_over_the_whole_time_below_a_ceiling() -> None:
     assert 30 <= backoff_s(99, 30.0) <= 30 + BACKOFF_CAP_S
     assert max(backoff_s(99, None, POLL_CAP_S) for _ in range(500)) > POLL_CAP_S * 0.9
     assert Policy().attempt_deadline_s > POLL_CAP_S
+
+
+def test_calls_beyond_the_bound_are_left_to_their_leases_and_made_then(database: str) -> None:
+    async def story() -> None:
+        async with scripted_partners() as partners, replica(database, partners) as shop:
+            order_id = await shop.placed()
+            shop.dispatcher.most_tasks = 0
+            assert (await shop.command(order_id, Pay())).status == 202
+            assert partners.count("charge") == 0
+            shop.dispatcher.most_tasks = 100
+            await shop.until(order_id, status="confirmed")
+            assert partners.count("charge") == 1
+
+    run(story())

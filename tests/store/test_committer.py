@@ -290,3 +290,14 @@ async def test_whatever_is_lost_no_decision_is_applied_twice(database: str, seed
         assert between.faults > 0
         assert await s.value("select count(*) from orders where status = 'payment_pending'") == 12
         assert await s.value("select count(*) from order_log") == 1 + 3 * 12
+
+
+async def test_more_than_the_bound_never_waits_and_what_is_turned_away_is_not_written(database: str) -> None:
+    async with store(database) as s, committing(database) as committer:
+        committer._most_waiting = 10
+        results = await asyncio.gather(
+            *[committer.commit(entry(None, placing())) for _ in range(50)], return_exceptions=True
+        )
+        assert [type(result).__name__ for result in results] == ["Result"] * 10 + ["ConnectionError"] * 40
+        assert await s.value("select count(*) from orders") == 10
+        assert (await committer.commit(entry(None, placing()))).applied

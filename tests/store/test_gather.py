@@ -86,3 +86,19 @@ def test_who_goes_away_takes_nothing_from_the_others() -> None:
             await gone
 
     asyncio.run(story())
+
+
+def test_no_more_keys_than_the_bound_wait_and_whoever_shares_one_is_let_in() -> None:
+    async def story() -> None:
+        asked = Asked()
+        asked.squares = Gather(asked._rows, asked._read, most_waiting=2)
+        waiting = [asyncio.ensure_future(asked.squares(n)) for n in (2, 3, 2)]
+        await asyncio.sleep(0)
+        with pytest.raises(ConnectionError):
+            await asked.squares(4)
+        asked.go.set()
+        assert await asyncio.gather(*waiting) == [4, 9, 4]
+        assert await asked.squares(4) == 16
+        assert asked.batches == [[2, 3], [4]]
+
+    asyncio.run(story())
