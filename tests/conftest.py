@@ -27,9 +27,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--schema-examples", type=int, default=20, help="examples per operation (tests/openapi)")
     parser.addoption("--expiry-runs", type=int, default=1_000, help="payments at the second of expiry (tests/expiry)")
     parser.addoption("--expiry-seed", type=int, default=1, help="when these are fired, by whom, with which token")
-    parser.addoption("--stateful-runs", type=int, default=60, help="runs of the state machine (tests/stateful)")
-    parser.addoption("--stateful-steps", type=int, default=40, help="steps of each of them")
-    parser.addoption("--stateful-seed", type=int, default=1, help="brings its runs back, step by step")
     parser.addoption("--bad-seed", type=int, default=1, help="brings a run of tests/badinput back, number by number")
 
 

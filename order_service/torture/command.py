@@ -2,13 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from order_service.terminal import Json, fail
 
-app = typer.Typer(help="Put the service through what breaks others, on this machine.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from order_service.torture.report import Report
+
+app = typer.Typer(help="Put the service through what breaks others, on this machine.", invoke_without_command=True)
+
+Seed = Annotated[int | None, typer.Option("--seed", help="Brings a run back; drawn and told if left out.")]
+Clients = Annotated[int, typer.Option("--clients", help="Clients at once.", min=24, max=512)]
+Keep = Annotated[Path | None, typer.Option("--keep", help="Where everything is kept; a folder of its own if left out.")]
+
+
+@app.callback()
+def short(
+    context: typer.Context, seed: Seed = None, clients: Clients = 48, keep: Keep = None, as_json: Json = False
+) -> None:
+    """Kill, freeze, cut and lie, one of everything in about three minutes; exit code 0 only if all was survived."""
+    if context.invoked_subcommand is not None:
+        return
+    from order_service.torture.run import run_short
+
+    _tell(lambda: run_short(_drawn(seed), clients, keep), as_json)
+
+
+@app.command("long")
+def long_form(
+    kills: Annotated[int, typer.Option("--kills", help="Kills with at least 20 orders in flight.", min=1)] = 5000,
+    orders: Annotated[int, typer.Option("--orders", help="Orders through the whole system.", min=1)] = 100_000,
+    minutes: Annotated[float, typer.Option("--minutes", help="Give up after this.", min=1)] = 60,
+    seed: Seed = None,
+    clients: Clients = 48,
+    keep: Keep = None,
+    as_json: Json = False,
+) -> None:
+    """Kill at places drawn by a seed, verified every few minutes, until there are enough kills and orders."""
+    from order_service.torture.run import run_long
+
+    _tell(lambda: run_long(_drawn(seed), clients, kills, orders, minutes, keep), as_json)
 
 
 @app.command()
@@ -32,4 +70,24 @@ def overload(
         fail(error)
     print(rendered(report) if as_json else table(report))
     if not report.held:
+        raise typer.Exit(1)
+
+
+def _drawn(seed: int | None) -> int:
+    return secrets.randbelow(1_000_000) if seed is None else seed
+
+
+def _tell(run: Callable[[], Report], as_json: bool) -> None:
+    from order_service.embedded import LauncherError
+    from order_service.torture import report
+
+    try:
+        came = run()
+    except LauncherError as error:
+        fail(error)
+    if as_json:
+        print(report.as_json(came))
+    else:
+        report.show(came)
+    if not came.survived:
         raise typer.Exit(1)

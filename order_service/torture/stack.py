@@ -37,6 +37,7 @@ SHORT_LEASES = {"REQUEST_DEADLINE": "0.6", "PARTNER_TIMEOUT": "0.8", "LEASE": "1
 """Seconds. What a dead replica owed is taken over this soon, so that thousands of deaths fit into an hour."""
 
 PARTS = ("api", "worker", "relay")
+NONE: Mapping[str, str] = {}
 _READY_WITHIN_S = 60.0
 _TEMPLATE = "template_of_torture"
 _PREFIX = "order-service-torture-"
@@ -177,15 +178,24 @@ class Stack:
         return self._replicas
 
     def replica(
-        self, name: str, *, only: tuple[str, ...] = PARTS, shared: bool = False, skew_s: float = 0, **more: str
+        self,
+        name: str,
+        *,
+        only: tuple[str, ...] = PARTS,
+        shared: bool = False,
+        skew_s: float = 0,
+        settings: Mapping[str, str] = NONE,
+        **more: str,
     ) -> Replica:
-        """Start a replica, without waiting for it; ``name`` names its log. ``more`` are settings without prefix.
+        """Start a replica, without waiting for it; ``name`` names its log.
+
+        ``settings`` and ``more`` are settings without prefix.
 
         It listens on a free port of its own unless PORT is among the settings; ``shared``: others may listen there
         too. ``skew_s``: its time of day is wrong by so many seconds.
         """
-        settings = self.service_settings(**({"PORT": str(ports.free_port())} | more))
-        env = {f"ORDER_SERVICE_{key}": value for key, value in settings.items()}
+        wanted = self.service_settings(**({"PORT": str(ports.free_port())} | dict(settings) | more))
+        env = {f"ORDER_SERVICE_{key}": value for key, value in wanted.items()}
         if shared:
             env[CHILD] = str(self.replicas.server_pid)
         return self.replicas.start(name, only, env, self.log(name), skew_s)
