@@ -50,6 +50,26 @@ def long_form(
 
 
 @app.command()
+def rescue(
+    kills: Annotated[int, typer.Option("--kills", help="Replicas to kill.", min=1)] = 32,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Kill replicas that owe something, with default settings, and time how soon another one has done it."""
+    from order_service.embedded import LauncherError
+    from order_service.torture.rescue import as_json as rendered
+    from order_service.torture.rescue import run_rescue, told
+
+    try:
+        measured = run_rescue(_drawn(seed), kills, lambda line: typer.echo(line, err=True))
+    except LauncherError as error:
+        fail(error)
+    print(rendered(measured) if as_json else told(measured))
+    if not measured.survived:
+        raise typer.Exit(1)
+
+
+@app.command()
 def overload(
     seconds: Annotated[
         float, typer.Option("--seconds", help="How long each of the two overloads lasts.", min=2)

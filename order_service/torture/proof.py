@@ -41,6 +41,13 @@ def prove(stack: Stack, log: ClientLog, *, parked_allowed: bool = False, settle_
     return asyncio.run(_prove(stack, log, parked_allowed, settle_s))
 
 
+def verify(stack: Stack) -> Proven:
+    """``verify --settle 30`` alone."""
+    proven = Proven()
+    asyncio.run(_verify(stack, proven, False, SETTLE_S))
+    return proven
+
+
 async def _prove(stack: Stack, log: ClientLog, parked_allowed: bool, settle_s: float) -> Proven:
     proven = Proven()
     await _verify(stack, proven, parked_allowed, settle_s)
