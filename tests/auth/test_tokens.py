@@ -232,10 +232,14 @@ def test_no_forged_token_is_believed(shop: Shop, issuer: Issuer, thief: Issuer, 
 
 
 def _reason(shop: Shop, correlation_id: str) -> str:
-    """Why a request's credentials were not believed: the log says it, the answer does not."""
-    lines = (shop.folder / "service.log").read_text().splitlines()
-    told = [json.loads(line) for line in lines if correlation_id in line and '"not_believed"' in line]
-    return str(told[0]["reason"])
+    """Why a request's credentials were not believed: the log says it a moment later, the answer does not."""
+
+    def told() -> list[str]:
+        lines = (shop.folder / "service.log").read_text().splitlines()
+        return [line for line in lines if correlation_id in line and '"not_believed"' in line]
+
+    [line] = shop.until(told)
+    return str(json.loads(line)["reason"])
 
 
 @pytest.mark.parametrize(
