@@ -16,6 +16,7 @@ from order_service.core.answers import (
 from order_service.core.lifecycle import PaymentFacet, Status, Stock
 from order_service.core.messages import End, Event, Pay, Tick
 from order_service.core.model import AttemptStatus
+from order_service.core.requests import ReleaseRequest, decode_request
 
 from .given import (
     SHORT,
@@ -110,6 +111,14 @@ def test_stock_that_is_gone_meanwhile_charges_nothing() -> None:
     story.when(Pay("tok_third"))
     assert story.new_call(CallKind.RESERVE).subject == "o-r3"
     assert story.attempt(3).reference == "o-p3"
+
+
+def test_each_release_names_the_hold_that_it_ends_and_no_older_one() -> None:
+    story = paying_again().answered(CallKind.RESERVE, Reserved()).answered(CallKind.CHECK_PAYMENT, PaymentUnknown())
+    story.answered(CallKind.CHARGE, payment("declined", "o-p2"))
+    call = story.new_call(CallKind.RELEASE)
+    assert (call.subject, call.key) == ("o-r2", "o-r2-release")
+    assert decode_request(call.kind, call.request) == ReleaseRequest("o-r2", "o")
 
 
 def test_an_attempt_is_read_again_once_and_not_before_every_charge() -> None:

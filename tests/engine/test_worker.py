@@ -123,6 +123,57 @@ def test_a_late_answer_after_the_lease_has_passed_on_is_dropped_and_the_money_mo
     run(story())
 
 
+def test_an_answer_counts_only_under_the_lease_it_was_asked_under_also_where_a_worker_asked(database: str) -> None:
+    async def story() -> None:
+        async with scripted_partners() as partners, replica(database, partners, partner_timeout=6.0, lease=6.2) as shop:
+            order_id = await shop.placed()
+            answer = asyncio.Event()
+            partners.plan("charge", says(503), held(answer))
+            paying = asyncio.create_task(shop.command(order_id, Pay()))
+            await partners.until_asked("charge", 2)
+            # Somebody else has the call by now, and the replica that asked knows nothing of it.
+            await rows(database, "update partner_calls set token = token + 1 where kind = 'charge'")
+            answer.set()
+            assert (await paying).status == 202
+            await eventually(lambda: nothing_under_way(shop))
+            assert (await shop.get(order_id))["status"] == "payment_pending"
+            charge = "select token, attempts, state from partner_calls where kind = 'charge'"
+            assert await rows(database, charge) == [{"token": 4, "attempts": 2, "state": "open"}]
+            await rows(database, "update partner_calls set lease_until = now() where kind = 'charge'")
+            await shop.until(order_id, status="confirmed")
+            assert partners.took_effect("charge") == 1
+
+    run(story())
+
+
+async def nothing_under_way(shop: Replica) -> bool:
+    """Whether the replica waits for no partner's answer."""
+    return shop.dispatcher.busy == 0
+
+
+def test_a_call_that_has_come_too_late_is_not_sent(database: str) -> None:
+    async def story() -> None:
+        async with scripted_partners() as partners, replica(database, partners) as shop:
+            partners.plan("clear_cart", says(503, Retry_After="3600"))
+            await shop.placed()
+            owed = "select state, attempts > 2 as tried, outcome from partner_calls where kind = 'clear_cart'"
+            await partners.until_asked("clear_cart")
+            await eventually(lambda: nothing_under_way(shop))
+            for _ in range(2):
+                late = "update partner_calls set drop_at = now(), lease_until = now() where kind = 'clear_cart'"
+                await rows(database, late)
+
+                async def looked_at() -> bool:
+                    waits = "select 1 from partner_calls where kind = 'clear_cart' and lease_until > now()"
+                    return bool(await rows(database, waits)) and shop.dispatcher.busy == 0
+
+                await eventually(looked_at)
+            assert await rows(database, owed) == [{"state": "open", "tried": True, "outcome": "too late to be sent"}]
+            assert partners.count("clear_cart") == 1
+
+    run(story())
+
+
 def test_a_stuck_partner_takes_no_turn_of_another_and_no_leases_that_it_cannot_use(database: str) -> None:
     async def story() -> None:
         async with scripted_partners() as partners, replica(database, partners) as shop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from order_service.core.answers import CallKind, PaymentState, Refused, Reserved
-from order_service.core.messages import Answered, Tick
+from order_service.core.messages import Answered, Cancel, Tick
 from order_service.core.model import Policy
 from order_service.store.calls import call_exists, claim, due_timers, next_due_in
 
@@ -63,6 +63,16 @@ async def test_the_longest_due_comes_first_and_kinds_may_be_chosen(database: str
         assert await claim(s.pool, limit=9, lease_s=9, kinds=[CallKind.CHARGE]) == []
         [cart] = await claim(s.pool, limit=9, lease_s=9, kinds=[CallKind.CLEAR_CART, CallKind.CHARGE])
         assert (cart.order_id, cart.kind) == (old.state.order.id, CallKind.CLEAR_CART)
+
+
+async def test_a_claim_leads_back_to_what_was_last_done_to_its_order(database: str) -> None:
+    async with store(database) as s:
+        first = await s.apply(entry(None, placing(), correlation_id="corr-first", traceparent="00-1"))
+        other = await s.apply(entry(None, placing(), correlation_id="corr-other"))
+        await s.apply(entry(first, Cancel(None), correlation_id="corr-cancel", traceparent="00-2"))
+        await s.pool.execute(ALL_DUE)
+        found = {c.order_id: (c.correlation_id, c.traceparent) for c in await claim(s.pool, limit=9, lease_s=9)}
+        assert found == {first.state.order.id: ("corr-cancel", "00-2"), other.state.order.id: ("corr-other", None)}
 
 
 async def test_a_call_that_comes_too_late_is_claimed_to_be_dropped(database: str) -> None:

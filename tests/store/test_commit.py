@@ -323,6 +323,17 @@ async def test_an_order_that_somebody_holds_holds_nobody_up(database: str) -> No
         assert verdicts(await s.commit(entry(held, Pay()))) == ["applied"]
 
 
+async def test_a_call_that_somebody_holds_holds_nobody_up(database: str) -> None:
+    async with store(database) as s:
+        held, free = await s.placed(), await s.placed()
+        owed = call(held, CallKind.RESERVE).call_id
+        answers = [entry(o, Answered(call(o, CallKind.RESERVE).call_id, Reserved())) for o in (held, free)]
+        async with s.pool.acquire() as other, other.transaction():
+            await other.execute("select 1 from partner_calls where id = $1::uuid for update", owed)
+            assert verdicts(await s.commit(*answers)) == ["locked", "applied"]
+        assert verdicts(await s.commit(answers[0])) == ["applied"]
+
+
 async def test_two_statements_with_opposite_keys_do_not_wait_for_each_other(database: str) -> None:
     async with store(database) as s:
         async with s.pool.acquire() as one, s.pool.acquire() as two:

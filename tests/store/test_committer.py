@@ -217,6 +217,16 @@ async def test_an_answer_to_a_call_whose_commit_is_not_answered_ends_it_once(dat
         ]
 
 
+async def test_a_lease_that_is_over_when_the_lost_answer_is_found_is_not_ours_any_more(database: str) -> None:
+    async with store(database) as s, behind_a_proxy(database) as (committer, between):
+        between.lose("answer")
+        result = await committer.commit(entry(None, placing(), lease_s=0.001))
+        assert (str(result.verdict), between.faults, result.tokens) == ("applied", 1, {})
+        order = entry(await s.reserved(), Pay(), lease_s=3600)
+        between.lose("answer")
+        assert list((await committer.commit(order)).tokens.values()) == [1]
+
+
 @pytest.mark.parametrize("lost", ["statement", "answer"])
 async def test_a_whole_batch_whose_commit_is_not_answered_is_there_once(database: str, lost: Fault) -> None:
     async with store(database) as s, behind_a_proxy(database) as (committer, between):

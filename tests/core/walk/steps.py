@@ -15,6 +15,8 @@ from order_service.core.model import (
     State,
 )
 
+from .asks import asked_rightly
+
 _CHANGED = Event.STATUS_CHANGED
 _ARRIVAL = {
     Status.PAYMENT_PENDING: (_CHANGED,),
@@ -137,7 +139,8 @@ def _check_calls(before: State, decision: Decision) -> None:
     lost = known - open_now - {c.call_id for c in decision.closings}
     must(not lost, "an open call vanished")
     for call in decision.calls:
-        _check_new_call(call.kind, call.subject, call.key, decision.state)
+        must(asked_rightly(call, decision.state), f"a {call.kind} that asks for something else")
+        _check_new_call(call.kind, call.subject, decision.state)
 
 
 def _check_subjects(calls: tuple[OpenCall, ...]) -> None:
@@ -149,10 +152,8 @@ def _check_subjects(calls: tuple[OpenCall, ...]) -> None:
     must(not (CallKind.RESERVE in kinds and CallKind.RELEASE in kinds), "a reserve that waits for no release")
 
 
-def _check_new_call(kind: CallKind, subject: str, key: str, state: State) -> None:
+def _check_new_call(kind: CallKind, subject: str, state: State) -> None:
     order = state.order
-    if kind in (CallKind.CHARGE, CallKind.RESERVE, CallKind.REFUND):
-        must(key == subject, "the key of a call is its subject")
     if kind is CallKind.CHARGE:
         must(order.status is Status.PAYMENT_PENDING, "a charge of an order that waits for none")
         must(order.newest_reservation.status is ReservationStatus.RESERVED, "a charge before the stock is held")
