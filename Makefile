@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test docs check check-style check-types check-contracts check-queries check-locks lock openapi openapi-release clean
+.PHONY: help run test planted-bugs docs check check-style check-types check-contracts check-queries check-locks lock openapi openapi-release clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,6 +31,9 @@ JOBS ?= 2
 
 test: $(VENV)/ready-to-develop ## Set up and run the tests, on a real PostgreSQL and a real Kafka
 	@exec $(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+planted-bugs: $(VENV)/ready-to-develop ## Plant deliberate faults one by one: does a test catch each of them?
+	@exec nice -n 5 $(BIN)/python -m tools.planted_bugs --jobs $(JOBS) $(ARGS)
 
 docs: $(VENV)/ready-to-develop ## Write the pages of docs/ that are made from the code's tables
 	$(BIN)/python -m tools.write_docs
