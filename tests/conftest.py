@@ -27,6 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--schema-examples", type=int, default=20, help="examples per operation (tests/openapi)")
     parser.addoption("--expiry-runs", type=int, default=1_000, help="payments at the second of expiry (tests/expiry)")
     parser.addoption("--expiry-seed", type=int, default=1, help="when these are fired, by whom, with which token")
+    parser.addoption("--preemptions", type=int, default=1, help="how often one of two actors is interrupted")
+    parser.addoption("--schedule", help="the one schedule to run, as tests/interleavings prints it")
     parser.addoption("--bad-seed", type=int, default=1, help="brings a run of tests/badinput back, number by number")
 
 
