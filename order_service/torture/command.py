@@ -93,6 +93,37 @@ def overload(
         raise typer.Exit(1)
 
 
+@app.command()
+def outage(
+    seconds: Annotated[float, typer.Option("--seconds", help="How long each part is away.", min=1)] = 60.0,
+    only: Annotated[
+        list[str] | None, typer.Option("--only", help="A part (database, broker, payment ...) or one scenario's name.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Take the database, the broker and each partner away, under load; exit code 0 only if all was as promised."""
+    from order_service.embedded import LauncherError
+    from order_service.torture.outage import as_json as rendered
+    from order_service.torture.outage import chosen, run_outages, told_line
+
+    scenarios = chosen(only or [])
+    if not scenarios:
+        fail(f"There is no part and no scenario named {', '.join(only or [])}.")
+    try:
+        lines = run_outages(
+            seconds,
+            scenarios=scenarios,
+            say=lambda line: typer.echo(line, err=True),
+            told=lambda line: None if as_json else print(told_line(line), flush=True),
+        )
+    except LauncherError as error:
+        fail(error)
+    if as_json:
+        print(rendered(lines))
+    if not all(line.held for line in lines):
+        raise typer.Exit(1)
+
+
 def _drawn(seed: int | None) -> int:
     return secrets.randbelow(1_000_000) if seed is None else seed
 
