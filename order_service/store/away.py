@@ -16,5 +16,10 @@ DATABASE_AWAY = (
     asyncpg.InvalidTransactionStateError,
     asyncpg.PostgresSystemError,
     asyncpg.InternalServerError,
+    asyncpg.InternalClientError,
 )
-"""What says that the database cannot do it now, rather than that something was wrong with the question."""
+"""What says that the database cannot do it now, rather than that something was wrong with the question.
+
+The driver's own complaint is among them: who asks on a connection whose end the server has announced, and which is not
+closed yet, is told that "another operation is in progress".
+"""

@@ -46,6 +46,13 @@ class _Connection(asyncpg.Connection):
             self._given_up = True
             raise
 
+    async def _do_execute(self, *args: Any, **named: Any) -> Any:
+        try:
+            return await super()._do_execute(*args, **named)  # type: ignore[misc]
+        except asyncpg.InternalClientError:
+            self.terminate()  # its end was announced, and might never come
+            raise
+
     def get_reset_query(self) -> str:
         given_up, self._given_up = self._given_up, False
         return "select 1" if given_up else ""

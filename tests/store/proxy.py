@@ -22,6 +22,9 @@ class Proxy:
         self._for_good = False
         self._port = 0
         self.faults = 0
+        self.hides_ends = False
+        """Whether a client is not told that the server has closed its connection."""
+        self.hidden = asyncio.Event()
 
     @property
     def dsn(self) -> str:
@@ -54,6 +57,9 @@ class Proxy:
         to_client = asyncio.create_task(self._pump(up_reader, writer, "answer"))
         with suppress(asyncio.CancelledError):
             await asyncio.wait({to_server, to_client}, return_when=asyncio.FIRST_COMPLETED)
+            if self.hides_ends and not to_server.done():
+                self.hidden.set()
+                await asyncio.wait({to_server})
         for pump in (to_server, to_client):
             pump.cancel()
         for end in (writer, up_writer):
