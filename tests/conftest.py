@@ -29,6 +29,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--expiry-seed", type=int, default=1, help="when these are fired, by whom, with which token")
     parser.addoption("--preemptions", type=int, default=1, help="how often one of two actors is interrupted")
     parser.addoption("--schedule", help="the one schedule to run, as tests/interleavings prints it")
+    parser.addoption("--stateful-runs", type=int, default=60, help="runs of the state machine (tests/stateful)")
+    parser.addoption("--stateful-steps", type=int, default=40, help="steps of each of them")
+    parser.addoption("--stateful-seed", type=int, default=1, help="brings its runs back, step by step")
     parser.addoption("--bad-seed", type=int, default=1, help="brings a run of tests/badinput back, number by number")
 
 

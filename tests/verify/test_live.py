@@ -108,6 +108,22 @@ def test_what_cannot_be_looked_at_at_all_is_said_in_a_sentence(system: System) -
     assert command(system, "--payments", "none.csv").exit_code == 2
 
 
+def test_what_waits_for_a_person_is_parked_also_while_a_closed_attempt_is_still_to_be_read_once_more(
+    system: System,
+) -> None:
+    order_id = system.place()["id"]
+    assert system.pay(order_id, "tok_declined").status == 402
+    assert system.pay(order_id, "tok_refund_fails").status == 200
+    assert system.call("POST", f"/api/v1/orders/{order_id}/cancel", {}).status == 200
+    system.until(lambda: system.get(order_id)["attention"] is not None)
+    assert system.rows("select 1 from partner_calls where kind = 'late_check' and state = 'open'") != []
+    ran = command(system, "--settle", "5", "--json")
+    assert ran.exit_code == 0, ran.stdout
+    found = {i["invariant"]: i for i in json.loads(ran.stdout)["invariants"]}
+    for name in ("M4 dead-orders-net-zero", "M4 dead-orders-owe-nothing"):
+        assert (found[name]["inFlight"]["count"], found[name]["parked"]["count"]) == (0, 1)
+
+
 def test_what_is_asked_for_ever_does_not_settle(system: System) -> None:
     order_id = system.place()["id"]
     assert system.pay(order_id, "tok_3ds").status == 202
