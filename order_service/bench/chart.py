@@ -40,7 +40,8 @@ def cpu_chart(lines: Sequence[Line]) -> str:
 def rate_chart(lines: Sequence[Line]) -> str:
     """Orders or reads a second over the number of clients, both on logarithmic scales."""
     most_clients = max(max(line.clients for line in lines), 2)
-    top, bottom = 10 ** math.ceil(math.log10(max(line.per_s for line in lines))), 10.0
+    bottom = 10.0
+    top = max(10 ** math.ceil(math.log10(max(line.per_s for line in lines))), 10 * bottom)
     height, left, right = 380, 70, 230
 
     def at(line: Line) -> tuple[float, float]:
