@@ -2,7 +2,7 @@
 
 Two replicas live under a moderate load of orders that are placed, paid, read and cancelled. While a part is away
 every answer is one that is documented, within the deadline; what was acknowledged is there afterwards; and soon after
-the part is back every replica is healthy, and an order is placed and paid by each.
+the part is back every replica is healthy, an order is placed and paid by each, and every event of before is sent.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ import asyncpg
 import psutil  # type: ignore[import-untyped]
 from msgspec import Struct, field, to_builtins
 
+from order_service.relay import READER
+from order_service.store.reader import lag_s
 from order_service.torture.gate import Gate, Shut
 from order_service.torture.passersby import UNHARMED, Passersby, basket
 from order_service.torture.replicas import Replica
 from order_service.torture.stack import Stack
 
-HEALTHY_WITHIN_S = 10.0
+WELL_WITHIN_S = 10.0
+"""Seconds after a part is back."""
+
 SLACK_S = 2.0
 """Seconds past its deadline by which a request is answered at the latest."""
 
@@ -35,7 +39,7 @@ _TICK_S = 0.5
 """What a client on a busy machine may see on top of that."""
 
 _DEFAULTS = {"REQUEST_DEADLINE": "6", "PARTNER_TIMEOUT": "7", "LEASE": "9"}
-_BEFORE_S = 3.0
+_BEFORE_S = 2.0
 _GIVE_UP_S = 45.0
 _SETTLE_S = 60
 
@@ -48,6 +52,7 @@ class Line(Struct):
     answers: dict[str, int] = field(default_factory=dict)
     slowest_s: float = 0.0
     healthy_after_s: float | None = None
+    events_after_s: float | None = None
     faults: list[str] = field(default_factory=list)
 
     @property
@@ -83,20 +88,28 @@ def run_outages(
     *,
     scenarios: tuple[Scenario, ...] = SCENARIOS,
     settings: dict[str, str] | None = None,
+    clock: bool = True,
     say: Callable[[str], None] = lambda _: None,
     told: Callable[[Line], None] = lambda _: None,
 ) -> list[Line]:
-    """Bring up a system and take away one part of it after the other, for so many seconds each."""
+    """Bring up a system and take away one part of it after the other, for so many seconds each.
+
+    ``clock=False``: how long it takes is told, and judged only where it never ends; for a machine with other work.
+    """
     lines = []
     # Durable: a database that is stopped at once may lose nothing that it acknowledged.
     with Stack(settings=_DEFAULTS | (settings or {}), durable=True, say=say) as stack, ExitStack() as open_:
         to_port = int(stack.partners.rpartition(":")[2])
         gates = {name: open_.enter_context(Gate(to_port)) for name in ("payment", "inventory", "cart")}
-        for n, scenario in enumerate(scenarios):
-            if n:
-                stack.new_chapter()
+        payment, inventory, cart = (gates[name].url for name in ("payment", "inventory", "cart"))
+        replicas = [
+            stack.replica(name, PAYMENT_URL=payment, INVENTORY_URL=inventory, CART_URL=cart) for name in ("one", "two")
+        ]
+        for replica in replicas:
+            replica.wait_ready()
+        for scenario in scenarios:
             say(f"{scenario.name}: away for {seconds:.0f} seconds.")
-            line = _Outage(stack, gates, scenario, seconds).run()
+            line = _Outage(stack, gates, replicas, scenario, Line(scenario.name, seconds)).run(clock=clock)
             lines.append(line)
             told(line)
     return lines
@@ -110,36 +123,33 @@ def chosen(only: list[str]) -> tuple[Scenario, ...]:
 class _Outage:
     """One scenario: load, away, back, verified."""
 
-    def __init__(self, stack: Stack, gates: dict[str, Gate], scenario: Scenario, seconds: float) -> None:
+    def __init__(
+        self, stack: Stack, gates: dict[str, Gate], replicas: list[Replica], scenario: Scenario, line: Line
+    ) -> None:
         self._stack = stack
         self._gates = gates
+        self._replicas = replicas
         self._scenario = scenario
-        self._seconds = seconds
-        self._line = Line(scenario.name, seconds)
+        self._line = line
 
-    def run(self) -> Line:
-        payment, inventory, cart = (self._gates[name].url for name in ("payment", "inventory", "cart"))
-        replicas = [
-            self._stack.replica(name, PAYMENT_URL=payment, INVENTORY_URL=inventory, CART_URL=cart)
-            for name in ("one", "two")
-        ]
-        for replica in replicas:
-            replica.wait_ready()
-        load = Passersby([replica.url for replica in replicas])
+    def run(self, *, clock: bool) -> Line:
+        load = Passersby([replica.url for replica in self._replicas])
         with load.running():
             time.sleep(_BEFORE_S)
             self._go()
             try:
                 load.away = True
-                time.sleep(self._seconds)
+                time.sleep(self._line.away_s)
             finally:
                 load.away = False
                 self._come_back()
-            self._line.healthy_after_s = _healthy_after_s(replicas)
-        self._judge(load)
+            back_at = time.monotonic()
+            self._line.healthy_after_s = asyncio.run(_until_healthy([r.url for r in self._replicas], back_at))
+            self._line.events_after_s = asyncio.run(_until_sent(self._stack.database, back_at))
+        self._judge(load, clock=clock)
+        if clock:
+            self._judge_times()
         self._verify(load)
-        for replica in replicas:
-            replica.stop()
         return self._line
 
     # --- away and back ---
@@ -172,22 +182,29 @@ class _Outage:
 
     # --- what came of it ---
 
-    def _judge(self, load: Passersby) -> None:
+    def _judge(self, load: Passersby, *, clock: bool) -> None:
         line = self._line
         line.answers = dict(sorted(load.while_away.items()))
         line.slowest_s = round(load.slowest_s, 2)
         line.faults += sorted(load.faults)
-        if self._scenario.harmless:
+        if self._scenario.harmless and clock:
             line.faults += [
                 f"{n} times {what}, although nobody needs the {self._scenario.part}"
                 for what, n in load.while_away.items()
                 if what.partition(" ")[2] not in UNHARMED
             ]
-        bound_s = float(self._stack.settings["REQUEST_DEADLINE"]) + SLACK_S + _TICK_S
-        if load.slowest_s > bound_s:
-            line.faults.append(f"an answer took {load.slowest_s:.1f} seconds")
-        if line.healthy_after_s is None or line.healthy_after_s > HEALTHY_WITHIN_S:
-            line.faults.append(f"not healthy within {HEALTHY_WITHIN_S:.0f} seconds: {line.healthy_after_s}")
+        if line.healthy_after_s is None:
+            line.faults.append("a replica does not become healthy again")
+        if line.events_after_s is None:
+            line.faults.append("events of before are not sent")
+
+    def _judge_times(self) -> None:
+        line = self._line
+        if line.slowest_s > float(self._stack.settings["REQUEST_DEADLINE"]) + SLACK_S + _TICK_S:
+            line.faults.append(f"an answer took {line.slowest_s:.1f} seconds")
+        for what, took_s in (("healthy", line.healthy_after_s), ("all events sent", line.events_after_s)):
+            if took_s is not None and took_s > WELL_WITHIN_S:
+                line.faults.append(f"{what} after {took_s:.1f} seconds, and not within {WELL_WITHIN_S:.0f}")
 
     def _verify(self, load: Passersby) -> None:
         lost = asyncio.run(_lost(self._stack.database, load.acknowledged))
@@ -219,13 +236,8 @@ async def _lost(database: str, acknowledged: dict[str, int]) -> list[str]:
     return [order_id for order_id, version in acknowledged.items() if found.get(order_id, 0) < version]
 
 
-def _healthy_after_s(replicas: list[Replica]) -> float | None:
-    """Seconds until every replica says that it is healthy and an order is placed and paid by it; None: never."""
-    began = time.monotonic()
-    return asyncio.run(_until_healthy([replica.url for replica in replicas], began))
-
-
 async def _until_healthy(urls: list[str], began: float) -> float | None:
+    """Seconds until every replica says that it is healthy and an order is placed and paid by it; None: never."""
     waiting = set(urls)
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
         while time.monotonic() - began < _GIVE_UP_S:
@@ -237,6 +249,17 @@ async def _until_healthy(urls: list[str], began: float) -> float | None:
                     pass
             if not waiting:
                 return round(time.monotonic() - began, 2)
+            await asyncio.sleep(0.1)
+    return None
+
+
+async def _until_sent(database: str, back_at: float) -> float | None:
+    """Seconds until no event waits that was there when the part came back; None: never."""
+    async with asyncpg.create_pool(database, min_size=1, max_size=1) as pool:
+        while (since_s := time.monotonic() - back_at) < _GIVE_UP_S:
+            oldest_s = await lag_s(pool, READER)
+            if oldest_s is None or oldest_s < since_s:
+                return round(since_s, 2)
             await asyncio.sleep(0.1)
     return None
 
@@ -261,7 +284,10 @@ def as_json(lines: list[Line]) -> str:
 def told_line(line: Line) -> str:
     """The result of one scenario for people."""
     answers = ", ".join(f"{what} x {count}" for what, count in line.answers.items())
-    healthy = "never" if line.healthy_after_s is None else f"{line.healthy_after_s:.1f} s"
+    healthy, sent = ("never" if s is None else f"after {s:.1f} s" for s in (line.healthy_after_s, line.events_after_s))
     faults = "".join(f"\n  {fault}" for fault in line.faults)
     word = "held" if line.held else "NOT HELD"
-    return f"{word:8} {line.scenario:20} healthy after {healthy}, slowest {line.slowest_s:.1f} s: {answers}{faults}"
+    return (
+        f"{word:8} {line.scenario:20} healthy {healthy}, events sent {sent}, "
+        f"slowest {line.slowest_s:.1f} s: {answers}{faults}"
+    )
