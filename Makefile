@@ -3,7 +3,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test planted-bugs docs check check-style check-types check-contracts check-queries check-locks lock openapi openapi-release clean
+.PHONY: help run test bench planted-bugs docs check check-style check-types check-contracts check-queries check-locks lock openapi openapi-release clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,6 +31,9 @@ JOBS ?= 2
 
 test: $(VENV)/ready-to-develop ## Set up and run the tests, on a real PostgreSQL and a real Kafka
 	@exec $(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+bench: $(VENV)/ready-to-run ## Measure what an order costs here, beside what PostgreSQL alone takes (ARGS=--quick: within a minute)
+	@exec $(BIN)/order-service bench $(ARGS)
 
 planted-bugs: $(VENV)/ready-to-develop ## Plant deliberate faults one by one: does a test catch each of them?
 	@exec nice -n 5 $(BIN)/python -m tools.planted_bugs --jobs $(JOBS) $(ARGS)

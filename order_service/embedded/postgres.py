@@ -94,6 +94,11 @@ class Postgres:
         return self._port
 
     @property
+    def bin_dir(self) -> Path:
+        """The folder of the server's programs, pgbench among them."""
+        return _find_binaries()
+
+    @property
     def log(self) -> Path:
         """The server's log file."""
         return self._folder.logs / "postgres.log"

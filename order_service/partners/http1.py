@@ -62,15 +62,19 @@ class _Connection(asyncio.Protocol):
     def ask(self, request: bytes, until: float) -> asyncio.Future[Answer]:
         """Send a request; its answer is waited for until the loop's time ``until``."""
         self._status = self._received = self._head_size = self._size = 0
-        self._headed = self._chunked = False
-        self._length: int | None = None
-        self._coding = b""
-        self._retry_after = b""
+        self._headed = False
+        self._forget_fields()
         self._pieces: list[bytes] = []
         self._answer = answer = self._pool.loop.create_future()
         self._timer = self._pool.loop.call_at(until, self._late)
         self._transport.write(request)
         return answer
+
+    def _forget_fields(self) -> None:
+        self._chunked = False
+        self._length: int | None = None
+        self._coding = b""
+        self._retry_after = b""
 
     def leave(self, answer: asyncio.Future[Answer]) -> None:
         """Nobody waits for this answer any more: if it is still to come, the connection is of no use."""
@@ -102,6 +106,7 @@ class _Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._settle(NotHttp())
+            self.abort()  # also where a whole answer came before it: the parser is of no use any more
             return
         if not self._headed and self._received > MAX_HEAD:
             self._settle(NotHttp())
@@ -131,9 +136,9 @@ class _Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         size = len(name)
-        self._head_size += size + len(value)
-        if size not in _LENGTHS:
-            return
+        self._head_size += size + len(value) + 4  # what stands between and behind them
+        if size not in _LENGTHS or self._headed:
+            return  # behind the body come fields that could only contradict those before it
         name = name.lower()
         if name == b"content-length":
             self._length = int(value)
@@ -148,6 +153,8 @@ class _Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
+        if status < 200 and status != 101:
+            self._forget_fields()
         if self._answer is None or (status < 200 and status != 101):
             return
         if self._head_size > MAX_HEAD:
@@ -292,9 +299,11 @@ class Connections:
             _, connection = await self.loop.create_connection(
                 lambda: _Connection(self), self._host, self._port, ssl=self._tls
             )
-        except (OSError, UnicodeError):
-            self._wake()
-            raise NoConnection from None
+        except BaseException as fault:
+            self._wake()  # also when it took too long: whoever waits for this place has it now
+            if isinstance(fault, (OSError, UnicodeError)):
+                raise NoConnection from None
+            raise
         finally:
             self._connecting -= 1
         if self.closed:

@@ -143,12 +143,15 @@ def test_a_twin_in_flight_is_told_so_on_every_replica_and_changes_nothing(databa
     run(story())
 
 
+PATIENT = {"request_deadline": 20.0, "partner_timeout": 21.0, "lease": 22.0}
+
+
 def test_fifty_twins_on_two_replicas_make_one_order_and_one_answer(database: str) -> None:
     async def story() -> None:
         async with (
             scripted_partners() as partners,
-            replica(database, partners) as shop,
-            replica(database, partners) as other,
+            replica(database, partners, **PATIENT) as shop,
+            replica(database, partners, **PATIENT) as other,
         ):
             message = placing()
             answers = await asyncio.gather(*((shop, other)[n % 2].place(message, key="k") for n in range(50)))

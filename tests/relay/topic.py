@@ -8,11 +8,12 @@ from contextlib import closing
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.cimpl import NewTopic
 
 PATIENCE_S = 60.0
+_NO_LEADER_YET = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -66,7 +67,7 @@ def everything(bootstrap: str, name: str) -> list[Seen]:
         partitions = [
             TopicPartition(name, p, 0) for p in consumer.list_topics(name, timeout=PATIENCE_S).topics[name].partitions
         ]
-        missing = sum(consumer.get_watermark_offsets(p, timeout=PATIENCE_S)[1] for p in partitions)
+        missing = sum(_end(consumer, p) for p in partitions)
         consumer.assign(partitions)
         seen: list[Seen] = []
         deadline = time.monotonic() + PATIENCE_S
@@ -76,6 +77,18 @@ def everything(bootstrap: str, name: str) -> list[Seen]:
                 seen.append(_seen(message))
     assert len(seen) == missing, "the topic could not be read to its end"
     return sorted(seen, key=lambda r: (r.partition, r.offset))
+
+
+def _end(consumer: Consumer, place: TopicPartition) -> int:
+    """Where the partition ends; one that was just made has no leader for a moment."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return consumer.get_watermark_offsets(place, timeout=PATIENCE_S)[1]
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_LEADER_YET or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 def _seen(message: Message) -> Seen:
