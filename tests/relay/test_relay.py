@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from order_service.core.messages import Cancel
+from order_service.core.lifecycle import Status
+from order_service.core.messages import Cancel, SetStatus
+from order_service.core.model import Shipment
 from order_service.embedded import Kafka
 from order_service.relay import READER
 from order_service.store.reader import LogReader, resume_stream
@@ -160,6 +162,23 @@ async def test_a_record_that_is_refused_for_good_parks_its_order_and_the_others_
         [parked] = await LogReader(s.pool, READER, "test").parked()
         assert (parked.order_id, parked.version) == (large.state.order.id, 2)
         assert parked.error.startswith("the broker refuses a record of ")
+
+
+async def test_what_follows_a_refused_record_is_held_back_also_if_the_broker_would_take_it(
+    database: str, kafka: Kafka
+) -> None:
+    topic = topic_name()
+    await asyncio.to_thread(make_topic, kafka.bootstrap, topic, **{"max.message.bytes": "4000"})
+    async with store(database) as s:
+        order = await s.confirmed()
+        order = await s.apply(entry(order, SetStatus(Status.PROCESSING, "x" * 5000)))
+        await s.apply(entry(order, SetStatus(Status.SHIPPED, shipment=Shipment("dhl", "1"))))
+        async with relaying(database, kafka.bootstrap, topic):
+            await until_relayed(s)
+        [parked] = await LogReader(s.pool, READER, "test").parked()
+        assert (parked.order_id, parked.version) == (order.state.order.id, order.version)
+        numbers = sequences(await records(kafka.bootstrap, topic))
+        assert {key: first_seen(found) for key, found in numbers.items()} == {order.state.order.id: [1, 2, 3, 4]}
 
 
 async def test_a_parked_order_goes_on_where_it_stopped_when_a_person_has_seen_to_it(

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
 import pytest
 from msgspec.structs import replace
 
 from order_service.core.lifecycle import LAWFUL, MOVES, PaymentFacet, Status, Stock
-from order_service.core.messages import Pay, SetStatus
+from order_service.core.messages import Cancel, Pay, SetStatus
 from order_service.core.model import MAX_AMOUNT, Order
-from order_service.store.commit import Entry
+from order_service.store.commit import Entry, commit
 
 from .given import entry, line, placing, store
 
@@ -69,6 +71,40 @@ async def test_a_log_row_without_its_order_is_refused(database: str) -> None:
         )
         with pytest.raises(asyncpg.RestrictViolationError, match=NAMES_THE_WAY):
             await s.pool.execute(copied)
+
+
+async def test_a_log_row_that_an_earlier_transaction_wrote_covers_no_change(database: str) -> None:
+    async with store(database) as s, s.pool.acquire() as one:
+        order = await s.placed()
+        async with undone(one):
+            await commit(one, [entry(order, Cancel("changed my mind"))])
+            state = await one.fetchval("select to_jsonb(o) from orders o")
+            row = await one.fetchval("select to_jsonb(l) - 'xid' from order_log l where version = 2")
+        columns = "status, stock, version, revision, updated_at, timer_at, event_sequence, log_hash, attention"
+        change = f"update orders set ({columns}) = (select {columns} from jsonb_populate_record(null::orders, $1))"
+        log = (
+            "insert into order_log overriding system value select (jsonb_populate_record(null::order_log, "
+            "$1::jsonb || jsonb_build_object('xid', pg_current_xact_id()))).*"
+        )
+        await one.execute("alter table order_log disable trigger tells_of_its_order")
+        async with undone(one):
+            await one.execute(log, row)
+            assert await one.execute(change, state) == "UPDATE 1"
+        await one.execute(log, row)
+        with pytest.raises(asyncpg.RestrictViolationError, match=NAMES_THE_WAY):
+            await one.execute(change, state)
+        assert await one.fetchval("select status from orders") == "pending"
+
+
+@asynccontextmanager
+async def undone(connection: Any) -> AsyncIterator[None]:
+    """A transaction that is rolled back at its end."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    finally:
+        await transaction.rollback()
 
 
 async def test_the_table_of_moves_is_the_rules_table(database: str) -> None:
