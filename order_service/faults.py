@@ -11,7 +11,8 @@ passes a point before and after. Without a hook a point does nothing. ``ORDER_SE
 | ``cut`` | as if the connection was lost there: before, nothing was sent; after, the answer is lost |
 | ``delay:SECONDS`` | wait |
 
-``ORDER_SERVICE_FAULTS_SEEN`` names a file to which ``point:phase`` is appended when it is passed for the first time.
+``ORDER_SERVICE_FAULTS_SEEN`` names a file to which ``point:phase`` is appended when it is passed for the first time,
+and ``point:phase=action`` when what is planned there happens.
 """
 
 from __future__ import annotations
@@ -103,6 +104,9 @@ class Plan:
                 file.write(f"{point}:{phase}\n")
         fault = self._faults.get((point, phase, self._passed[place]))
         if fault is not None:
+            if self._seen is not None:
+                with self._seen.open("a") as file:
+                    file.write(f"{point}:{phase}={fault.action}\n")
             await _ACTIONS[fault.action](fault)
 
 

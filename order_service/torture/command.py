@@ -19,18 +19,24 @@ app = typer.Typer(help="Put the service through what breaks others, on this mach
 Seed = Annotated[int | None, typer.Option("--seed", help="Brings a run back; drawn and told if left out.")]
 Clients = Annotated[int, typer.Option("--clients", help="Clients at once.", min=24, max=512)]
 Keep = Annotated[Path | None, typer.Option("--keep", help="Where everything is kept; a folder of its own if left out.")]
+File = Annotated[Path | None, typer.Option("--report", help="A file for the report as JSON, written as it goes on.")]
 
 
 @app.callback()
 def short(
-    context: typer.Context, seed: Seed = None, clients: Clients = 48, keep: Keep = None, as_json: Json = False
+    context: typer.Context,
+    seed: Seed = None,
+    clients: Clients = 48,
+    keep: Keep = None,
+    file: File = None,
+    as_json: Json = False,
 ) -> None:
     """Kill, freeze, cut and lie, one of everything in about three minutes; exit code 0 only if all was survived."""
     if context.invoked_subcommand is not None:
         return
-    from order_service.torture.run import run_short
+    from order_service.torture.forms import run_short
 
-    _tell(lambda: run_short(_drawn(seed), clients, keep), as_json)
+    _tell(lambda: run_short(_drawn(seed), clients=clients, folder=keep, file=file), as_json, file)
 
 
 @app.command("long")
@@ -41,12 +47,18 @@ def long_form(
     seed: Seed = None,
     clients: Clients = 48,
     keep: Keep = None,
+    file: File = None,
     as_json: Json = False,
 ) -> None:
-    """Kill at places drawn by a seed, verified every few minutes, until there are enough kills and orders."""
-    from order_service.torture.run import run_long
+    """Kill at places drawn by a seed, all else in turns, verified every few minutes, until it is enough of both."""
+    from order_service.torture.forms import run_long
 
-    _tell(lambda: run_long(_drawn(seed), clients, kills, orders, minutes, keep), as_json)
+    def run() -> Report:
+        return run_long(
+            _drawn(seed), clients=clients, kills=kills, orders=orders, minutes=minutes, folder=keep, file=file
+        )
+
+    _tell(run, as_json, file)
 
 
 @app.command()
@@ -128,7 +140,7 @@ def _drawn(seed: int | None) -> int:
     return secrets.randbelow(1_000_000) if seed is None else seed
 
 
-def _tell(run: Callable[[], Report], as_json: bool) -> None:
+def _tell(run: Callable[[], Report], as_json: bool, file: Path | None) -> None:
     from order_service.embedded import LauncherError
     from order_service.torture import report
 
@@ -136,6 +148,8 @@ def _tell(run: Callable[[], Report], as_json: bool) -> None:
         came = run()
     except LauncherError as error:
         fail(error)
+    if file is not None:
+        file.write_text(report.as_json(came) + "\n")
     if as_json:
         print(report.as_json(came))
     else:

@@ -317,7 +317,7 @@ RICH: dict[Story, int] = {
     last_pieces: 5,
     slow_stock: 5,
     twins: 6,
-    looked_at: 6,
+    looked_at: 12,
     own_cart: 5,
 }
 """How often each life is led: all that an order can meet."""

@@ -7,6 +7,7 @@ import statistics
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -42,6 +43,8 @@ class Report(Struct):
     """What partners were made to do, by fault, and what else happened, by name."""
     took_s: float = 0.0
     folder: str = ""
+    file: Path | None = None
+    """Where the report is written behind every scenario, so that a run that is cut off has one too."""
 
     @property
     def survived(self) -> bool:
@@ -117,7 +120,11 @@ class Teller:
 
     def scenario(self, name: str, detail: str, *, survived: bool, took_s: float) -> None:
         """Say that a scenario is over."""
-        self._report.scenarios.append(Scenario(name, survived, detail, took_s))
+        report = self._report
+        report.scenarios.append(Scenario(name, survived, detail, took_s))
+        report.took_s = time.monotonic() - self._began
+        if report.file is not None:
+            report.file.write_text(as_json(report) + "\n")
         word = "[green]survived[/]" if survived else "[bold red]FAILED[/]  "
         self.console.print(f"{word} {took_s:6.1f} s  {escape(name):38} {escape(detail)}")
 

@@ -1,4 +1,4 @@
-"""The runs: the short form with one of everything, and the long one with kills without end.
+"""One run of the torture: its stack, its stage, its report, and what is common to all that is done to the service.
 
 Each group of scenarios is a chapter: an empty system, a crowd of clients, the faults, and then the proof.
 """
@@ -7,38 +7,54 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from order_service.torture.disk import small_disk
 from order_service.torture.kills import TRIES, Executioner, Place
-from order_service.torture.lives import LIGHT, RICH, Story
+from order_service.torture.lives import Story
+from order_service.torture.replicas import Replica
 from order_service.torture.report import Report, Teller, details
 from order_service.torture.stack import Stack
 from order_service.torture.stage import SHORT_LIVES, Stage
+from order_service.torture.workload import Workload
 
 RECORD_S = 5.0
 """So long replicas write down points before the first is killed; what they meet later is killed at as well."""
 
 SHORT_KILLS = 120
+MORE_ORDERS = 30
+GOES_ON_WITHIN_S = 45.0
 CHAPTER_S = 200.0
-LONG_LANES = 7
-REPEATED_IN_LONG = 0.05
 
 
 class Broken(Exception):
     """The service did not survive; the report says why."""
 
 
+Scenario = Callable[["Run"], None]
+"""What is done to the service, told in one line each."""
+
+
 class Run:
     """One run of the torture; ``report`` is complete when it is over."""
 
-    def __init__(self, form: str, seed: int, clients: int, mix: dict[Story, int], folder: Path | None) -> None:
-        self.report = Report(form, seed)
+    def __init__(
+        self,
+        form: str,
+        seed: int,
+        *,
+        clients: int,
+        mix: dict[Story, int],
+        folder: Path | None = None,
+        file: Path | None = None,
+    ) -> None:
+        self.report = Report(form, seed, file=file)
         self._clients = clients
         self._mix = mix
         self._folder = folder
-        self._dice = random.Random(f"run/{seed}")  # noqa: S311 - repeatable, no secret
+        self.dice = random.Random(f"run/{seed}")  # noqa: S311 - repeatable, no secret
 
     def __call__(self, play: Callable[[Run], None]) -> Report:
         """Start the stack, let it play, and end it; what is broken is kept."""
@@ -54,8 +70,30 @@ class Run:
                 self.report.took_s = time.monotonic() - began
         return self.report
 
+    @property
+    def workload(self) -> Workload:
+        """The crowd."""
+        return self.stage.workload
+
+    def goes_on(self, orders: int = MORE_ORDERS) -> None:
+        """Return when so many more orders were placed; raises ``Broken``."""
+        before, end = len(self.workload.log.orders), time.monotonic() + GOES_ON_WITHIN_S
+        while len(self.workload.log.orders) < before + orders:
+            if time.monotonic() > end:
+                raise Broken(f"not {orders} more orders could be placed within {GOES_ON_WITHIN_S:.0f} s")
+            if self.workload.log.broken:
+                return  # told by the proof
+            time.sleep(0.05)
+
+    def end(self, replicas: Sequence[Replica]) -> None:
+        """End these replicas; what they owe is for others."""
+        for replica in replicas:
+            self.workload.remove(replica)
+            replica.kill()
+
     def _play(self, stack: Stack, play: Callable[[Run], None]) -> None:
         self.stack = stack
+        self.disk = small_disk(stack.folder, stack.folder / "postgres" / "data")
         self.stage = Stage(stack, self.report.seed, clients=self._clients, mix=self._mix)
         self.executioner = Executioner(stack, self.stage.workload, self.report.seed)
         self.executioner.died = self._died
@@ -123,15 +161,15 @@ class Run:
         executioner, kills = self.executioner, self.report.kills
         with self.scenario("SIGKILL before and after every point") as told:
             places = sorted(executioner.points.all)
-            more = [self._dice.choice(places) for _ in range(max(0, at_least - len(places)))]
+            more = [self.dice.choice(places) for _ in range(max(0, at_least - len(places)))]
             wanted = places + more
             self._wanted = len(wanted)
-            self._dice.shuffle(wanted)
+            self.dice.shuffle(wanted)
             executioner.kill_at(wanted)
             late = sorted(place for place in executioner.points.read() if not kills.by_place[str(place)])
             executioner.kill_at([place for place in late if str(place) not in kills.missed])
             for _ in range(TRIES):
-                executioner.kill_at([self._dice.choice(places) for _ in range(at_least - kills.total)])
+                executioner.kill_at([self.dice.choice(places) for _ in range(at_least - kills.total)])
             told.append(f"{kills.total} kills at {len(kills.by_place)} places")
             told.append(f"{min(kills.in_flight, default=0)} or more orders in flight")
             missing = sorted(str(place) for place in executioner.points.all if not kills.by_place[str(place)])
@@ -140,8 +178,11 @@ class Run:
             if missing:
                 raise Broken(f"nobody could be killed at {', '.join(missing)}")
 
-    def kill_on(self, kills: int, orders: int, minutes: float) -> None:
-        """Chapter after chapter of kills at places drawn by the seed, until there are enough of both."""
+    def kill_on(self, kills: int, orders: int, minutes: float, share: float, between: Callable[[int], None]) -> None:
+        """Chapter after chapter of kills at places drawn by the seed, until there are enough of both.
+
+        ``between`` plays something else behind each, told its number.
+        """
         end = time.monotonic() + 60 * minutes
         report, chapter = self.report, 0
         self._wanted = kills
@@ -153,8 +194,11 @@ class Run:
                 before = report.kills.total
                 until = min(end, time.monotonic() + CHAPTER_S)
                 self._kill_randomly(kills, until)
+                while time.monotonic() < until and report.totals.orders + len(self.workload.log.orders) < orders:
+                    time.sleep(0.1)
                 told.append(details(kills=report.kills.total - before, orders=len(self.stage.workload.log.orders)))
-            self.prove(share=REPEATED_IN_LONG)
+            self.prove(share=share)
+            between(chapter)
         if report.kills.total < kills or report.totals.orders < orders:
             raise Broken(f"in {minutes:.0f} minutes {report.kills.total} kills and {report.totals.orders} orders only")
 
@@ -166,33 +210,7 @@ class Run:
                 return None
             if not deck[relay]:
                 deck[relay] = sorted(place for place in self.executioner.points.read() if place.relay is relay)
-                self._dice.shuffle(deck[relay])
+                self.dice.shuffle(deck[relay])
             return deck[relay].pop() if deck[relay] else None
 
         self.executioner.kill(supply, until=until)
-        if self.report.kills.total >= kills:
-            time.sleep(max(0.0, min(until - time.monotonic(), CHAPTER_S)))
-
-
-def run_short(seed: int, clients: int, folder: Path | None = None) -> Report:
-    """One of everything."""
-
-    def play(run: Run) -> None:
-        run.stage.begin()
-        run.record()
-        run.kill_everywhere()
-        run.prove()
-
-    return Run("short", seed, clients, RICH, folder)(play)
-
-
-def run_long(seed: int, clients: int, kills: int, orders: int, minutes: float, folder: Path | None = None) -> Report:
-    """So many kills and orders."""
-
-    def play(run: Run) -> None:
-        run.executioner.lanes = LONG_LANES
-        run.stage.begin()
-        run.record()
-        run.kill_on(kills, orders, minutes)
-
-    return Run("long", seed, clients, LIGHT, folder)(play)

@@ -27,9 +27,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import asyncpg
+
 from order_service.embedded import Kafka, LauncherError, Postgres, ports
 from order_service.embedded.child import Child
+from order_service.embedded.postgres import USER
 from order_service.store.migrate import migrate
+from order_service.torture.disk import SmallDisk, release
 from order_service.torture.replicas import Replica, Replicas
 from order_service.workers import CHILD
 
@@ -48,7 +52,7 @@ class Stack:
 
     ``settings`` are those of the service, without their prefix; they go over ``SHORT_LEASES`` and the addresses, and
     each replica's own go over them. ``durable=False`` spares PostgreSQL the sync to disk: what dies here are
-    processes, never the machine.
+    processes, never the machine. Each commit is handed to the system before anybody is told of it all the same.
     """
 
     def __init__(
@@ -98,7 +102,9 @@ class Stack:
         self._say("Starting Kafka.")
         self._open.callback(self._end_kafka)
         self.kafka.start()
-        asyncio.run(migrate(self.postgres.create_database(_TEMPLATE)))
+        template = self.postgres.create_database(_TEMPLATE)
+        asyncio.run(_execute(template, f"ALTER ROLE {USER} SET synchronous_commit = on"))
+        asyncio.run(migrate(template))
         self._open.callback(self.stop_sandbox, signal.SIGKILL)
         self._replicas.wait_ready()
         self.new_chapter()
@@ -115,15 +121,19 @@ class Stack:
 
     def _close(self) -> None:
         self._open.close()
-        if not self.keep:
+        release(self.folder)
+        if self.keep:
+            (self.folder / "owner").unlink(missing_ok=True)  # not left behind, but kept
+        else:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- one story at a time ---
 
-    def new_chapter(self) -> None:
+    def new_chapter(self, disk: SmallDisk | None = None) -> None:
         """Begin again with an empty database, topic and ledger; replicas of the old ones are killed.
 
-        What was verified needs not be read again and again by every later verification.
+        What was verified needs not be read again and again by every later verification. The database lies on the
+        small disk if there is one.
         """
         for replica in self.alive():
             replica.kill()
@@ -131,6 +141,10 @@ class Stack:
         self._chapter += 1
         name = f"orders_{self._chapter}"
         self.database = self.postgres.create_database(name, template=_TEMPLATE)
+        if disk is not None:
+            address = self.postgres.dsn("postgres")
+            asyncio.run(_execute(address, f"CREATE TABLESPACE {name} LOCATION '{disk.room(name)}'"))
+            asyncio.run(_execute(address, f"ALTER DATABASE {name} SET TABLESPACE {name}"))
         self.topic = f"orders.{self._chapter}.{secrets.token_hex(4)}"
         if self.sandbox is not None:
             self.stop_sandbox(signal.SIGKILL)
@@ -230,6 +244,14 @@ class Stack:
         return {name: value for name, value in os.environ.items() if not name.startswith("ORDER_SERVICE_")} | env
 
 
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
 def _await(url: str, look: Callable[[], None]) -> None:
     """Wait until the address answers 200; ``look`` raises when there is no more hope."""
     deadline = time.monotonic() + _READY_WITHIN_S
@@ -250,4 +272,5 @@ def _remove_left_behind() -> None:
     for owner in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*/owner"):
         with suppress(OSError), owner.open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            release(owner.parent)
             shutil.rmtree(owner.parent, ignore_errors=True)

@@ -71,6 +71,18 @@ async def test_every_point_is_written_down_once_when_it_is_first_passed(tmp_path
             ("before", "after")} == set(lines)  # fmt: skip
 
 
+async def test_what_is_planned_is_written_down_when_it_happens(tmp_path: Path) -> None:
+    async def work() -> None:
+        pass
+
+    seen = tmp_path / "seen"
+    faults.arm("there:after:2=delay:0", str(seen))
+    await faults.around("there", work)
+    assert seen.read_text().split() == ["there:before", "there:after"]
+    await faults.around("there", work)
+    assert seen.read_text().split() == ["there:before", "there:after", "there:after=delay"]
+
+
 async def test_a_statement_that_is_cut_is_a_database_that_is_away_and_the_next_one_is_answered(database: str) -> None:
     pool = await connect(database)
     faults.arm("sql.clock:before:1=cut;sql.clock:after:1=cut")
