@@ -8,21 +8,24 @@ import pytest
 
 from order_service.core.answers import (
     CallKind,
+    PaymentState,
     PaymentUnknown,
     Released,
     Reserved,
     ReserveRefused,
 )
 from order_service.core.lifecycle import PaymentFacet, Status, Stock
-from order_service.core.messages import End, Event, Pay, Tick
+from order_service.core.messages import Asked, End, Event, Pay, Tick
 from order_service.core.model import AttemptStatus
-from order_service.core.requests import ReleaseRequest, decode_request
+from order_service.core.requests import RefundRequest, ReleaseRequest, decode_request
 
 from .given import (
     SHORT,
     SILENCE,
+    Story,
     declined,
     failed,
+    paying,
     paying_again,
     payment,
     refund,
@@ -127,6 +130,33 @@ def test_an_attempt_is_read_again_once_and_not_before_every_charge() -> None:
     assert [c.kind for c in story.decision.calls] == [CallKind.RESERVE]
 
 
+def paying_second() -> Story:
+    """The charge of attempt 2 is owed, and the late check of attempt 1."""
+    story = paying_again().answered(CallKind.CHECK_PAYMENT, payment("declined"))
+    return story.answered(CallKind.RESERVE, Reserved())
+
+
+def test_a_click_on_the_second_attempt_is_answered_by_the_second_attempt() -> None:
+    story = paying_second().when(Pay("tok_other"))
+    assert story.decision.asked == Asked("pay", 2, unchanged=True)
+    assert (story.outcome().status, story.outcome().settled) == (202, False)
+
+
+@pytest.mark.parametrize("status", ["succeeded", "declined"])
+def test_the_end_of_an_attempt_ends_no_call_of_an_older_one(status: str) -> None:
+    story = paying_second().answered(CallKind.CHARGE, payment(status, "o-p2"))
+    assert story.call(CallKind.LATE_CHECK, "o-p1").parked is None
+    assert {c.subject for c in story.state.calls if c.kind is CallKind.LATE_CHECK} >= {"o-p1"}
+
+
+def test_the_deadline_of_an_attempt_ends_no_call_of_an_older_one() -> None:
+    story = paying_second().answered(CallKind.CHARGE, payment("processing", "o-p2")).when(Tick(), after_s=900)
+    assert {(c.kind, c.subject) for c in story.state.calls} == {
+        (CallKind.VOID, "o-p2"),
+        (CallKind.LATE_CHECK, "o-p1"),
+    }
+
+
 # --- the retry hold ---
 
 
@@ -193,6 +223,22 @@ def test_a_capture_on_a_closed_attempt_is_surplus_and_goes_back_whole() -> None:
 def test_a_closed_attempt_that_stayed_closed_is_read_after_a_day_and_forgotten(answer: str) -> None:
     story = failed().answered(CallKind.LATE_CHECK, payment(answer), after_s=DAY_S)
     story.then_unseen(ended={CallKind.LATE_CHECK: End.DONE})
+
+
+def test_a_capture_is_refunded_although_its_attempt_was_closed_without_a_payment_id() -> None:
+    story = paying().answered(CallKind.CHARGE, PaymentState("declined", None, "card_declined", 100))
+    story.answered(CallKind.RELEASE, Released())
+    assert story.attempt().payment_id is None
+    story.answered(CallKind.LATE_CHECK, payment("succeeded"), after_s=DAY_S)
+    asked = decode_request(CallKind.REFUND, story.new_call(CallKind.REFUND).request)
+    assert asked == RefundRequest("pay-o-p1", "o-f1", 100, "captured on a closed attempt")
+    assert story.attempt().payment_id == "pay-o-p1"
+
+
+def test_an_answer_without_a_payment_id_takes_away_none_that_is_known() -> None:
+    story = paying().answered(CallKind.CHARGE, payment("processing"))
+    story.answered(CallKind.READ_PAYMENT, PaymentState("declined", None, "card_declined", 100))
+    assert (story.attempt().status, story.attempt().payment_id) == (AttemptStatus.DECLINED, "pay-o-p1")
 
 
 def test_a_capture_found_after_a_day_is_refunded_once() -> None:

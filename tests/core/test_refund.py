@@ -10,7 +10,7 @@ import pytest
 from order_service.core.answers import CallKind, KeyTooOld, Lied, RefundUnknown, Refused
 from order_service.core.errors import CancelInstead, RefundExceedsCaptured, UnlawfulMove
 from order_service.core.lifecycle import PaymentFacet, Status, Stock
-from order_service.core.messages import Cancel, End, Event, RefundOrder, SetStatus
+from order_service.core.messages import Cancel, End, Event, Message, RefundOrder, SetStatus
 from order_service.core.model import RefundStatus
 from order_service.core.requests import ReadRefundRequest, RefundRequest, decode_request
 
@@ -335,3 +335,23 @@ def test_a_cancelled_order_without_money_cannot_be_refunded() -> None:
     ):
         story.refuses(SetStatus(Status.REFUNDED), UnlawfulMove, orderStatus=Status.CANCELLED, allowed=[])
         story.refuses(RefundOrder("x"), RefundExceedsCaptured, refundable=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (confirmed, Cancel("the rest")),
+        (processing, Cancel("the rest")),
+        (shipped, RefundOrder("the rest", 1)),
+        (delivered, RefundOrder("the rest")),
+        (shipped, SetStatus(Status.REFUNDED, "the rest")),
+    ],
+)
+def test_the_very_last_unit_goes_back_too(given: Callable[[], Story], message: Message) -> None:
+    story = given().when(RefundOrder("nearly all", 99)).answered(CallKind.REFUND, refund("succeeded", amount=99))
+    assert story.order.refundable == 1
+    story.when(message)
+    call = story.new_call(CallKind.REFUND)
+    assert decode_request(call.kind, call.request) == RefundRequest("pay-o-p1", "o-f2", 1, "the rest")
+    story.answered(CallKind.REFUND, refund("succeeded", "o-f2", 1))
+    assert (story.order.status, story.order.payment.refunded) == (Status.REFUNDED, 100)
