@@ -335,16 +335,26 @@ async def test_a_call_that_somebody_holds_holds_nobody_up(database: str) -> None
 
 
 async def test_two_statements_with_opposite_keys_do_not_wait_for_each_other(database: str) -> None:
-    async with store(database) as s:
-        async with s.pool.acquire() as one, s.pool.acquire() as two:
-            for turn in range(30):
-                keys = [key(f"{turn}-{n}") for n in range(12)]
-                there = [entry(None, placing(), key=k) for k in keys]
-                back = [entry(None, placing(), key=k) for k in reversed(keys)]
-                results = await asyncio.gather(commit(one, there), commit(two, back))
-                applied = [r for result in results for r in verdicts(result)]
-                assert sorted(applied) == ["applied"] * 12 + ["key_taken"] * 12
-        assert await s.value("select count(*) from orders") == 360
+    async with store(database) as s, s.pool.acquire() as one, s.pool.acquire() as two, s.pool.acquire() as third:
+        for patient in (one, two):
+            await patient.execute("set lock_timeout = '60s'; set statement_timeout = '60s'")
+        keys = [key(name) for name in ("a", "m", "z")]
+        there = [entry(None, placing(), key=k) for k in keys]
+        back = [entry(None, placing(), key=k) for k in reversed(keys)]
+        # Both have begun and neither can end: the key in the middle is somebody else's until both wait.
+        transaction = third.transaction()
+        await transaction.start()
+        assert verdicts(await commit(third, [entry(None, placing(), key=keys[1])])) == ["applied"]
+        both = asyncio.gather(commit(one, there), commit(two, back))
+        waiting = (
+            "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
+        )
+        async with asyncio.timeout(60):
+            while await s.value(f"select count(*) from pg_stat_activity where {stuck}") < 2:  # noqa: ASYNC110 - what is asked is the database
+                await asyncio.sleep(0.01)
+        await transaction.rollback()
+        assert sorted(r for result in await both for r in verdicts(result)) == ["applied"] * 3 + ["key_taken"] * 3
+        assert await s.value("select count(*) from orders") == 3
 
 
 async def test_an_order_stands_in_one_entry_of_a_statement_only(database: str) -> None:
