@@ -350,7 +350,7 @@ async def test_two_statements_with_opposite_keys_do_not_wait_for_each_other(data
             "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()"
         )
         async with asyncio.timeout(60):
-            while await s.value(f"select count(*) from pg_stat_activity where {stuck}") < 2:  # noqa: ASYNC110 - what is asked is the database
+            while await s.value(waiting) < 2:  # noqa: ASYNC110 - what is asked is the database
                 await asyncio.sleep(0.01)
         await transaction.rollback()
         assert sorted(r for result in await both for r in verdicts(result)) == ["applied"] * 3 + ["key_taken"] * 3
