@@ -10,7 +10,7 @@ import pytest
 from order_service.core.answers import CallKind, KeyTooOld, Lied, RefundUnknown, Refused
 from order_service.core.errors import CancelInstead, RefundExceedsCaptured, UnlawfulMove
 from order_service.core.lifecycle import PaymentFacet, Status, Stock
-from order_service.core.messages import Cancel, End, Event, Message, RefundOrder, SetStatus
+from order_service.core.messages import Asked, Cancel, End, Event, Message, RefundOrder, SetStatus
 from order_service.core.model import RefundStatus
 from order_service.core.requests import ReadRefundRequest, RefundRequest, decode_request
 
@@ -355,3 +355,12 @@ def test_the_very_last_unit_goes_back_too(given: Callable[[], Story], message: M
     assert decode_request(call.kind, call.request) == RefundRequest("pay-o-p1", "o-f2", 1, "the rest")
     story.answered(CallKind.REFUND, refund("succeeded", "o-f2", 1))
     assert (story.order.status, story.order.payment.refunded) == (Status.REFUNDED, 100)
+
+
+def test_of_a_cancelled_order_nothing_more_goes_back_while_a_refund_is_under_way() -> None:
+    story = confirmed().when(RefundOrder("scratch", 30)).when(Cancel())
+    story.answered(CallKind.REFUND, refund("failed", amount=30), subject="o-f1")
+    assert (story.order.refundable, story.order.refund_in_flight) == (30, 70)
+    story.refuses(RefundOrder("the rest", 30), RefundExceedsCaptured, refundable=0)
+    story.when(SetStatus(Status.REFUNDED)).then_nothing()
+    assert story.decision.asked == Asked("put_refunded", 2, unchanged=True)
