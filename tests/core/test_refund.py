@@ -177,9 +177,9 @@ def test_a_pending_refund_is_polled_until_it_is_final() -> None:
 
 def test_a_refund_that_the_payment_service_has_forgotten_gets_a_person() -> None:
     story = shipped().when(RefundOrder("x", 30)).answered(CallKind.REFUND, refund("pending", amount=30))
-    story.answered(CallKind.READ_REFUND, RefundUnknown(), after_s=3500)
+    story.answered(CallKind.READ_REFUND, RefundUnknown(), after_s=3598)
     story.then_unseen(ended={CallKind.READ_REFUND: End.AGAIN})
-    story.answered(CallKind.READ_REFUND, RefundUnknown(), after_s=100)
+    story.answered(CallKind.READ_REFUND, RefundUnknown(), after_s=1)
     assert story.order.attention is not None
     assert (story.order.attention.code, story.order.attention.call_id) == (
         "answer-not-believed",
