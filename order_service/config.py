@@ -32,6 +32,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535)
     data_dir: Path = Path(".data")
     workers: int = Field(1, ge=1, le=64)
+    share_port: Literal["on", "off"] = "off"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "console"] = "json"
     auth: Literal["on", "off"] = "on"
@@ -51,6 +52,8 @@ class Settings(BaseSettings):
     retry_hold: float = Field(0, ge=0)
     payment_key_ttl: float = Field(86400, gt=0)
     """How long the payment service remembers an Idempotency-Key."""
+    drain_delay: float = Field(0, ge=0)
+    drain_idle: float = Field(10, ge=0)
 
     events_topic: str = "orders.events"
     events_personal: Literal["on", "off"] = "off"

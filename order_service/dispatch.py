@@ -250,9 +250,13 @@ class Worker:
             asyncio.create_task(self._repeat(self._purge, PURGE_S, "purge")),
         ]
 
+    def claim_no_more(self) -> None:
+        """End after the step that is under way."""
+        self._stopping.set()
+
     async def stop(self) -> None:
         """Claim nothing more; calls under way are the dispatcher's."""
-        self._stopping.set()
+        self.claim_no_more()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STEP_ENDS_WITHIN_S)
         for task in self._tasks:

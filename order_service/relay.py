@@ -115,7 +115,7 @@ class Relay:
                 with suppress(*DATABASE_TROUBLE):
                     await asyncio.wait_for(pool.close(), _LAST_WAIT_S)
 
-    async def stop(self) -> None:
+    def stop(self) -> None:
         """Ask ``run`` to come to its end."""
         self._stopping.set()
 

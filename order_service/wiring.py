@@ -7,8 +7,8 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -23,6 +23,7 @@ from order_service.metrics import COMMIT_ENTRIES, Gauges
 from order_service.parent import die_with_parent
 from order_service.partners.door import Partners, open_partners
 from order_service.service import OrderService
+from order_service.signals import Signals
 from order_service.store.away import DATABASE_AWAY
 from order_service.store.committer import Committer
 from order_service.store.load import Loader
@@ -30,7 +31,7 @@ from order_service.store.pool import connect
 from order_service.store.reads import clock as database_time
 from order_service.store.schema import check_schema
 from order_service.telemetry import configure_logging
-from order_service.workers import is_child, is_orphan, run_workers
+from order_service.workers import Inherited, Workers, inherited, is_child, is_orphan
 
 if TYPE_CHECKING:
     from order_service.api.auth import Mode
@@ -38,13 +39,16 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("service")
 
-DRAIN_CALLS_S = 8.0
-"""Longer than a partner's answer may take: a call under way at SIGTERM is finished, not left to its lease."""
+ANSWERED_WITHIN_S = 18.0
+"""After the door is closed: a request under way by then, or the last one of an open connection, has its answer."""
 
+DRAIN_CALLS_S = 8.0
+"""After the last answer. Longer than a partner's may take: a call under way is finished, not left to its lease."""
 
 COMMITS_END_WITHIN_S = 3.0
 POOL_CLOSES_WITHIN_S = 2.0
 RELAY_ENDS_WITHIN_S = 8.0
+END_WITHIN_S = 35.0
 """A database or broker that says nothing does not keep the process alive: what it owes is in writing."""
 
 
@@ -67,23 +71,37 @@ class Running:
         self._settings = settings
         self._parts = parts
         self._stack = AsyncExitStack()
+        self._leaving: list[Callable[[], None]] = []
         self.orders: OrderService | None = None
         self.pool: Any = None
         self.commits_wait_s: Callable[[], float] = lambda: 0.0
 
     async def __aenter__(self) -> Running:
-        try:
-            await self._start()
-        except BaseException:
-            await self._stack.aclose()
-            raise
+        if self.pool is None:
+            await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    async def start(self) -> None:
+        """Start the parts, or none."""
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    def leave(self) -> None:
+        """Not ready any more, and nothing new from the database: other replicas take it, while requests end here."""
+        if self.orders is not None:
+            self.orders.ready = False
+        for part in self._leaving:
+            part()
+
     async def stop(self) -> None:
         """Take everything down; what is under way is finished first."""
+        self.leave()
         await self._stack.aclose()
 
     async def _start(self) -> None:
@@ -132,6 +150,7 @@ class Running:
         if "worker" in self._parts:
             worker = Worker(engine, pool, dispatcher, lease_s=settings.lease)
             worker.start()
+            self._leaving.append(worker.claim_no_more)
             self._stack.push_async_callback(worker.stop)
         self.orders = OrderService(
             engine,
@@ -187,9 +206,10 @@ class Running:
         task = asyncio.create_task(relay.run())
 
         async def stop() -> None:
-            await relay.stop()
+            relay.stop()
             await task
 
+        self._leaving.append(relay.stop)
         self._stack.push_async_callback(_within, RELAY_ENDS_WITHIN_S, stop)
 
     @staticmethod
@@ -223,24 +243,45 @@ def run_service(settings: Settings, parts: tuple[str, ...]) -> None:
         faults.arm_from_environment()
     except faults.BadPlan as error:
         raise BadSettings(f"ORDER_SERVICE_FAULTS: {error}") from None
+    family: Inherited | None = None
     if is_child():
         die_with_parent(signal.SIGTERM)
         if is_orphan():
             return
+        family = inherited()
     elif settings.workers > 1:
-        listen(settings.host, settings.port).close()  # nobody else is there
-        sys.exit(run_workers(settings.workers, [word for part in parts for word in ("--only", part)]))
-    uvloop.run(_run(settings, parts))
+        sys.exit(_workers(settings, parts).run())
+    uvloop.run(_run(settings, parts, family))
 
 
-async def _run(settings: Settings, parts: tuple[str, ...]) -> None:
-    async with Running(settings, parts) as running:
+def _workers(settings: Settings, parts: tuple[str, ...]) -> Workers:
+    """One process for each door; the first finds out whether the port is free, the others share it."""
+    doors: list[socket.socket | None] = [None] * settings.workers
+    if "api" in parts:
+        listen(settings.host, settings.port).close()
+        doors = []
+        for _ in range(settings.workers):
+            port = doors[0].getsockname()[1] if doors and doors[0] else settings.port
+            doors.append(listen(settings.host, port, shared=True))
+    arguments = [word for part in parts for word in ("--only", part)]
+    return Workers(doors, arguments, end_within_s=settings.drain_delay + END_WITHIN_S)
+
+
+async def _run(settings: Settings, parts: tuple[str, ...], family: Inherited | None) -> None:
+    signals = Signals()
+    running = Running(settings, parts)
+    if not await _done_before(signals.stopping, running.start()):
+        log.info("stopped")
+        return
+    async with running:
         _settle_memory()
         log.info("started", parts=list(parts), host=settings.host, port=settings.port, auth=settings.auth)
         if "api" in parts:
-            await _run_api(settings, running)
+            await _run_api(settings, running, signals, family)
         else:
-            await _until_signal()
+            if family is not None:
+                family.tell_ready()
+            await signals.stopping.wait()
         log.info("draining")
     log.info("stopped")
 
@@ -255,26 +296,39 @@ def _settle_memory() -> None:
     gc.set_threshold(50_000, 20, 50)
 
 
-async def _run_api(settings: Settings, running: Running) -> None:
+async def _done_before(stopping: asyncio.Event, start: Coroutine[Any, Any, None]) -> bool:
+    """Whether everything was started before somebody wanted it to stop; if not, what was started is taken down."""
+    starting = asyncio.ensure_future(start)
+    asked = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if not starting.done():
+        starting.cancel()
+        with suppress(asyncio.CancelledError):
+            await starting
+        return False
+    starting.result()
+    return True
+
+
+async def _run_api(settings: Settings, running: Running, signals: Signals, family: Inherited | None) -> None:
     from order_service.api.admission import Admission
     from order_service.api.app import create_app
-    from order_service.api.server import serve
+    from order_service.api.server import Limits, serve
 
-    orders = running.orders
-    assert orders is not None
-
-    def draining() -> None:
-        orders.ready = False
-
-    door = listen(settings.host, settings.port, shared=is_child())
-    app = create_app(orders, auth=running.callers())
+    assert running.orders is not None
+    door = family.door if family is not None else None
     await serve(
-        app,
+        create_app(running.orders, auth=running.callers()),
         host=settings.host,
         port=settings.port,
-        draining=draining,
-        sockets=[door],
+        signals=signals,
+        limits=Limits(drain_s=settings.drain_delay, idle_s=settings.drain_idle, graceful_s=ANSWERED_WITHIN_S),
+        draining=running.leave,
+        started=lambda _: family.tell_ready() if family is not None else None,
+        sockets=[door or listen(settings.host, settings.port, shared=settings.share_port == "on")],
         admission=Admission(waits_s=running.commits_wait_s),
+        mailbox=family.mailbox if family is not None else None,
     )
 
 
@@ -293,10 +347,3 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
         raise CannotStart(f"Port {port} on {host} cannot be used ({reason}); set PORT to another one.") from None
     door.setblocking(False)
     return door
-
-
-async def _until_signal() -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()

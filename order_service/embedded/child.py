@@ -81,6 +81,10 @@ class Child:
         lines = [line for line in self.output().splitlines() if not line.startswith(_TRACE)]
         return "\n".join(lines[-_TAIL_LINES:])
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal; harmless when it has ended."""
+        self._process.send_signal(number)
+
     def wait(self, timeout_s: float) -> bool:
         """Whether the process ended within the time."""
         try:

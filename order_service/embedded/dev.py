@@ -139,6 +139,7 @@ class Dev:
             "ORDER_SERVICE_HOST": self._settings.host,
             "ORDER_SERVICE_PORT": str(self._settings.port),
         }
+        env.setdefault("ORDER_SERVICE_DRAIN_IDLE", "0")  # whoever stops it sits in front of it
         if self._settings.jwt_jwks_file is not None:
             env["ORDER_SERVICE_JWT_JWKS_FILE"] = str(self._settings.jwt_jwks_file.resolve())
         self._say("Starting the order service.")

@@ -82,6 +82,27 @@ def rescue(
 
 
 @app.command()
+def rolling(
+    restarts: Annotated[int, typer.Option("--restarts", help="How often both replicas are replaced.", min=1)] = 20,
+    rate: Annotated[float, typer.Option("--rate", help="Requests a second.", min=1)] = 100.0,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Replace two replicas behind one port again and again, under load; exit code 0 only if no request failed."""
+    from order_service.embedded import LauncherError
+    from order_service.torture.rolling import as_json as rendered
+    from order_service.torture.rolling import run_rolling, told
+
+    try:
+        rolled = run_rolling(_drawn(seed), restarts, rate, lambda line: typer.echo(line, err=True))
+    except LauncherError as error:
+        fail(error)
+    print(rendered(rolled) if as_json else told(rolled))
+    if not rolled.survived:
+        raise typer.Exit(1)
+
+
+@app.command()
 def overload(
     seconds: Annotated[
         float, typer.Option("--seconds", help="How long each of the two overloads lasts.", min=2)

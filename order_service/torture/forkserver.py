@@ -141,8 +141,6 @@ def _serve_orders(parts: list[str]) -> int:
     from order_service import wiring
     from order_service.config import BadSettings, load_settings
 
-    # Beside siblings on one port a replica would ask for a polite end with its parent: one that is frozen never came.
-    vars(wiring)["die_with_parent"] = lambda _number: None
     try:
         wiring.run_service(load_settings(), tuple(parts))
     except (BadSettings, wiring.CannotStart) as error:

@@ -18,7 +18,6 @@ import psutil  # type: ignore[import-untyped]
 
 from order_service.embedded.child import Child
 from order_service.embedded.errors import LauncherError
-from order_service.workers import CHILD
 
 _START_WITHIN_S = 30.0
 
@@ -130,7 +129,7 @@ class Replicas:
 
     def start(self, name: str, parts: tuple[str, ...], env: dict[str, str], log: Path, skew_s: float = 0) -> Replica:
         """Fork a replica; it may not be ready yet when this returns. From any thread."""
-        replica = Replica(name, int(env["ORDER_SERVICE_PORT"]), log, shared=CHILD in env)
+        replica = Replica(name, int(env["ORDER_SERVICE_PORT"]), log, shared="ORDER_SERVICE_SHARE_PORT" in env)
         with self._changed:
             self.started += 1
             number = self.started

@@ -35,7 +35,6 @@ from order_service.embedded.postgres import USER
 from order_service.store.migrate import migrate
 from order_service.torture.disk import SmallDisk, release
 from order_service.torture.replicas import Replica, Replicas
-from order_service.workers import CHILD
 
 SHORT_LEASES = {"REQUEST_DEADLINE": "0.6", "PARTNER_TIMEOUT": "0.8", "LEASE": "1.2"}
 """Seconds. What a dead replica owed is taken over this soon, so that thousands of deaths fit into an hour."""
@@ -209,9 +208,9 @@ class Stack:
         too. ``skew_s``: its time of day is wrong by so many seconds.
         """
         wanted = self.service_settings(**({"PORT": str(ports.free_port())} | dict(settings) | more))
-        env = {f"ORDER_SERVICE_{key}": value for key, value in wanted.items()}
         if shared:
-            env[CHILD] = str(self.replicas.server_pid)
+            wanted["SHARE_PORT"] = "on"
+        env = {f"ORDER_SERVICE_{key}": value for key, value in wanted.items()}
         return self.replicas.start(name, only, env, self.log(name), skew_s)
 
     def service_settings(self, **more: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from order_service.api.app import create_app
 from order_service.api.server import Limits, serve
 from order_service.core.messages import Command
 from order_service.requests import Ask, Reply
+from order_service.signals import Signals
 from tests.api.recorder import BODY, Recorder
 
 
@@ -46,6 +47,7 @@ async def main(drain_s: float, graceful_s: int) -> None:
         app,
         "127.0.0.1",
         0,
+        signals=Signals(),
         limits=limits,
         draining=draining,
         started=lambda server: print(server.port, flush=True),

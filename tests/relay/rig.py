@@ -31,7 +31,7 @@ async def relaying(database: str, bootstrap: str, topic: str, **options: Any) ->
     try:
         yield relay
     finally:
-        await relay.stop()
+        relay.stop()
         await task
 
 

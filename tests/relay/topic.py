@@ -64,9 +64,7 @@ def everything(bootstrap: str, name: str) -> list[Seen]:
     """All records that lie in the topic at this moment, partition by partition."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": secrets.token_hex(6), "enable.auto.commit": False})
     with closing(consumer):
-        partitions = [
-            TopicPartition(name, p, 0) for p in consumer.list_topics(name, timeout=PATIENCE_S).topics[name].partitions
-        ]
+        partitions = [TopicPartition(name, p, 0) for p in _partitions(consumer, name)]
         missing = sum(_end(consumer, p) for p in partitions)
         consumer.assign(partitions)
         seen: list[Seen] = []
@@ -77,6 +75,17 @@ def everything(bootstrap: str, name: str) -> list[Seen]:
                 seen.append(_seen(message))
     assert len(seen) == missing, "the topic could not be read to its end"
     return sorted(seen, key=lambda r: (r.partition, r.offset))
+
+
+def _partitions(consumer: Consumer, name: str) -> list[int]:
+    """The topic's partitions; of one that was just made the broker may know none for a moment."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        topic = consumer.list_topics(name, timeout=PATIENCE_S).topics[name]
+        if topic.partitions or time.monotonic() > deadline:
+            assert topic.error is None, topic.error
+            return list(topic.partitions)
+        time.sleep(0.1)
 
 
 def _end(consumer: Consumer, place: TopicPartition) -> int:
