@@ -148,7 +148,7 @@ async def test_a_version_that_was_skipped_is_loud_although_the_log_is_whole(data
 async def test_there_is_one_owner_until_its_lease_ends(database: str) -> None:
     async with store(database) as s:
         one, two = reader(s, "one"), reader(s, "two")
-        assert [await one.acquire(), await two.acquire(), await one.acquire()] == [True, False, False]
+        assert [await one.acquire(), await two.acquire()] == [True, False]
         await one.keep()
         await s.pool.execute("update log_readers set lease_until = now()")
         assert await two.acquire()
@@ -160,6 +160,21 @@ async def test_there_is_one_owner_until_its_lease_ends(database: str) -> None:
         await two.keep()
         await two.release()
         assert await one.acquire()
+
+
+async def test_who_lost_hold_of_its_lease_takes_it_again_at_once_and_what_it_began_before_counts_no_more(
+    database: str,
+) -> None:
+    async with store(database) as s:
+        one, two, before = reader(s, "one"), reader(s, "two"), reader(s, "one")
+        assert await before.acquire()
+        one.lose()
+        assert await one.acquire()
+        assert not await two.acquire()
+        for attempt in (before.keep(), before.advance(Cursor(1, 5, 5))):
+            with pytest.raises(NotOwner):
+                await attempt
+        await one.keep()
 
 
 async def test_the_next_owner_goes_on_where_the_last_one_stood(database: str) -> None:

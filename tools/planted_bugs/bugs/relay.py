@@ -43,9 +43,17 @@ order by l.position
         "two-owners-of-the-log",
         "A relay takes the log from an owner that is alive.",
         _OWN,
-        "where r.lease_until <= now()\n",
+        "where r.lease_until <= now() or r.owner = excluded.owner\n",
         "",
         (f"{_READER}::test_there_is_one_owner_until_its_lease_ends",),
+    ),
+    Bug(
+        "a-lease-that-was-lost-is-waited-for",
+        "A relay that lost hold of its own lease waits until it has run out, like anybody else.",
+        _OWN,
+        " or r.owner = excluded.owner",
+        "",
+        (f"{_READER}::test_who_lost_hold_of_its_lease_takes_it_again_at_once_and_what_it_began_before_counts_no_more",),
     ),
     Bug(
         "a-new-owner-keeps-the-token",
