@@ -61,6 +61,11 @@ class Replica:
         """How many requests wait for an answer."""
         return sum(len(waiting) for waiting in self.engine._waiters.values())
 
+    @property
+    def in_turn(self) -> int:
+        """How many orders are being changed, or about to be."""
+        return len(self.engine._turns)
+
     def ask(self, message: Command, **fields: Any) -> Ask:
         """The frame of a request, as the API would make it."""
         known: dict[str, Any] = {

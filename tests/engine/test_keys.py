@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import asyncpg
 import pytest
 
 from order_service import faults
@@ -12,7 +13,7 @@ from order_service.core.lifecycle import Status
 from order_service.core.messages import Cancel, Command, Pay, RefundOrder, SetStatus
 from order_service.requests import Principal, Reply
 from tests.engine.partners import held, says, scripted_partners, stuck
-from tests.engine.rig import document, replica, rows, run
+from tests.engine.rig import document, eventually, replica, rows, run
 from tests.store.given import placing
 
 
@@ -160,6 +161,38 @@ def test_fifty_twins_on_two_replicas_make_one_order_and_one_answer(database: str
             assert {document(a)["code"] for a in answers if a.status == 409} <= {"request-in-flight"}
             assert await rows(database, "select count(*)::int as n from orders") == [{"n": 1}]
             assert partners.count("reserve") == 1
+
+    run(story())
+
+
+def test_a_command_whose_key_its_twin_binds_meanwhile_has_the_twins_answer_and_no_effect(database: str) -> None:
+    async def story() -> None:
+        async with scripted_partners() as partners, replica(database, partners, **PATIENT) as shop:
+            order_id = await shop.placed()
+            other = await asyncpg.connect(database)
+            transaction = other.transaction()
+            await transaction.start()
+            await other.execute("select 1 from orders where id = $1::uuid for no key update", order_id)
+            paying = asyncio.create_task(shop.command(order_id, Pay(), key="k"))
+
+            async def has_looked_for_its_key() -> bool:
+                return shop.in_turn == 1
+
+            await eventually(has_looked_for_its_key)
+            asked = shop.ask(Pay())
+            await rows(
+                database,
+                "insert into idempotency_keys (principal, route, key, fingerprint, order_id, decision_id, asked_kind, "
+                "asked_number, asked_unchanged, busy_until, response_status, response_body, response_problem) values "
+                "($1, $2, 'k', $3, $4::uuid, $4::uuid, 'done', 0, true, now(), 200, 'of the twin', false)",
+                *(asked.principal.name, asked.route, asked.fingerprint, order_id),
+            )
+            await transaction.rollback()
+            await other.close()
+            reply = await paying
+            assert (reply.status, reply.body, reply.replayed) == (200, b"of the twin", True)
+            assert (await shop.get(order_id))["payment"]["attempts"] == []
+            assert partners.count("charge") == 0
 
     run(story())
 

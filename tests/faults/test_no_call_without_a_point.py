@@ -71,7 +71,12 @@ class Function:
             and child.value.id == "faults"
             for child in ast.walk(node)
         )
-        self.mentions = {c.attr for c in ast.walk(node) if isinstance(c, ast.Attribute)}
+        # A method of something else is not the function of that name in this file.
+        self.mentions = {
+            c.attr
+            for c in ast.walk(node)
+            if isinstance(c, ast.Attribute) and isinstance(c.value, ast.Name) and c.value.id == "self"
+        }
         self.mentions |= {c.id for c in ast.walk(node) if isinstance(c, ast.Name)}
 
 
@@ -110,6 +115,8 @@ def test_no_call_to_the_outside_stands_beside_a_point(path: Path) -> None:
         "async def g(pool):\n    await pool.execute('x')\nasync def f(pool):\n    await g(pool)",
         "async def g(pool):\n    await pool.execute('x')\n"
         "async def f(pool):\n    await faults.around('x', lambda: g(pool))\nasync def h(pool):\n    await g(pool)",
+        "async def execute(pool):\n    await pool.execute('x')\n"
+        "async def f(pool):\n    await faults.around('x', lambda: pool.execute('y'))",
         "import urllib.request\nurllib.request.urlopen('http://x')",
     ],
 )

@@ -107,14 +107,21 @@ def test_an_old_call_that_fails_late_does_not_put_off_the_probe(breaker: Breaker
 
 
 def test_a_call_that_is_slow_while_others_are_answered_is_no_failure(breaker: Breaker, clock: Clock) -> None:
-    for _ in range(10 * FAILURES):
-        slow = breaker.enter()
-        assert slow is not None
-        clock.now += 3
-        breaker.answered(clock.now)
-        clock.now += 4
-        breaker.failed(slow, "timeout", timeout=True)
+    slow = [breaker.enter() for _ in range(2 * FAILURES)]
+    clock.now += 3
+    breaker.answered(clock.now)
+    clock.now += 4
+    for began in slow:
+        assert began is not None
+        breaker.failed(began, "timeout", timeout=True)
     assert not breaker.open
+    in_vain = [breaker.enter() for _ in range(FAILURES)]
+    clock.now += 7
+    for began in in_vain:
+        assert began is not None
+        assert not breaker.open
+        breaker.failed(began, "timeout", timeout=True)
+    assert breaker.open
 
 
 def test_a_partner_that_nobody_asked_for_a_while_is_not_said_to_be_away(breaker: Breaker, clock: Clock) -> None:

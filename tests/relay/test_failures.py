@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from order_service.embedded import Kafka
+import pytest
+from confluent_kafka import KafkaError
+
+from order_service.broker import Sender
+from order_service.embedded import Kafka, ports
+from order_service.events import Record
 from order_service.relay import READER
 from order_service.store.reader import LogReader
 from tests.store.given import store
 
 from .rig import records, relaying, replica, until, until_relayed
-from .topic import Seen, first_seen, sequences, topic_name
+from .topic import Seen, configure_topic, first_seen, make_topic, sequences, topic_name
 
 
 def once(found: list[Seen]) -> dict[str, bytes]:
@@ -79,6 +84,40 @@ async def test_a_broker_that_is_killed_and_comes_back_costs_only_delay(database:
         assert len(once(found)) == 40
         for order in orders:
             assert first_seen(sequences(found)[order.state.order.id]) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("batch_rows", [1, 200], ids=["alone", "in a batch"])
+async def test_behind_a_record_that_fails_nothing_is_sent_and_the_cursor_stays(
+    database: str, kafka: Kafka, batch_rows: int
+) -> None:
+    topic = topic_name()
+    # Every record is older than this when it arrives: refused with an error that is not for good.
+    await asyncio.to_thread(make_topic, kafka.bootstrap, topic, **{"message.timestamp.before.max.ms": "0"})
+    async with store(database) as s:
+        orders = [await s.reserved() for _ in range(3)]
+        silent = await s.value("select min(position) from order_log")
+        async with relaying(database, kafka.bootstrap, topic, batch_rows=batch_rows) as relay:
+
+            async def complains() -> bool:
+                return relay.last_error is not None
+
+            await until(complains)
+            assert relay.last_error == f"a record was not delivered (error {KafkaError.INVALID_TIMESTAMP})"
+            assert await s.value("select position from log_readers") == silent
+            assert await LogReader(s.pool, READER, "test").parked() == []
+            wide = {"message.timestamp.before.max.ms": str(2**62)}
+            await asyncio.to_thread(configure_topic, kafka.bootstrap, topic, **wide)
+            await until_relayed(s)
+        assert sequences(await records(kafka.bootstrap, topic)) == {order.state.order.id: [1] for order in orders}
+
+
+async def test_the_client_library_gives_up_no_record_by_itself() -> None:
+    sender = Sender(f"127.0.0.1:{ports.free_port()}", topic_name())
+    delivery = await sender.send([Record(b"key", b"value", ())])
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(delivery.settled.wait(), 3)
+    assert delivery.errors == {}
+    await sender.close()
 
 
 async def test_a_relay_that_starts_before_its_broker_waits_for_it(database: str, tmp_path: Path) -> None:

@@ -251,6 +251,37 @@ async def test_a_rivals_version_is_not_taken_for_ours(database: str) -> None:
         assert await s.load(order.state.order.id) == theirs
 
 
+async def test_a_rivals_key_is_not_taken_for_ours(database: str) -> None:
+    async with store(database) as s, behind_a_proxy(database) as (committer, between):
+        between.lose("statement")
+        ours = entry(None, placing(), key=key("k"))
+        waiting = asyncio.create_task(committer.commit(ours))
+        theirs = await s.apply(entry(None, placing(), key=key("k")))
+        assert str((await waiting).verdict) == "key_taken"
+        assert await s.rows("select id::text as id from orders where id = any($1::uuid[])", [ours.order_id]) == []
+        assert await s.value("select order_id::text from idempotency_keys") == theirs.state.order.id
+
+
+async def test_the_end_that_a_rival_gave_a_call_is_not_taken_for_ours(database: str) -> None:
+    async with store(database) as s, behind_a_proxy(database) as (committer, between):
+        order = await s.reserved()
+        answer = Answered(call(order, CallKind.CLEAR_CART).call_id, CartCleared())
+        between.lose("statement")
+        waiting = asyncio.create_task(committer.commit(entry(order, answer)))
+        await s.apply(entry(order, answer))
+        assert str((await waiting).verdict) == "call_gone"
+
+
+async def test_an_order_that_is_there_is_not_placed_again(database: str) -> None:
+    async with store(database) as s:
+        order = await s.placed()
+        again = entry(None, placing(order_id=order.state.order.id), key=key("k"))
+        [result] = await s.commit(again)
+        assert str(result.verdict) == "stale"
+        assert await s.value("select count(*) from idempotency_keys") == 0
+        assert await s.load(order.state.order.id) == order
+
+
 async def test_a_statement_that_still_runs_when_its_connection_is_lost_takes_effect_once(database: str) -> None:
     async with store(database) as s, behind_a_proxy(database) as (committer, between):
         async with s.pool.acquire() as rival:

@@ -150,6 +150,9 @@ async def test_there_is_one_owner_until_its_lease_ends(database: str) -> None:
         one, two = reader(s, "one"), reader(s, "two")
         assert [await one.acquire(), await two.acquire()] == [True, False]
         await one.keep()
+        assert not await two.acquire()
+        await one.advance(Cursor(1, 4, 4))
+        assert not await two.acquire()
         await s.pool.execute("update log_readers set lease_until = now()")
         assert await two.acquire()
         for attempt in (one.keep(), one.advance(Cursor(1, 5, 5))):
@@ -175,6 +178,24 @@ async def test_who_lost_hold_of_its_lease_takes_it_again_at_once_and_what_it_beg
             with pytest.raises(NotOwner):
                 await attempt
         await one.keep()
+
+
+async def test_a_former_owner_moves_no_cursor_and_gives_no_lease_back(database: str) -> None:
+    async with store(database) as s:
+        former, owner = reader(s, "former"), reader(s, "owner")
+        assert await former.acquire()
+        await s.pool.execute("update log_readers set lease_until = now()")
+        assert await owner.acquire()
+        await owner.advance(Cursor(1, 9, 9))
+        with pytest.raises(NotOwner):
+            await former.advance(Cursor(1, 5, 5))
+        assert not former.owned
+        assert await s.rows("select xid::text as xid, position from log_readers") == [{"xid": "9", "position": 9}]
+        late = reader(s, "late")
+        late._token = 1
+        await late.release()
+        assert not await former.acquire()
+        await owner.keep()
 
 
 async def test_the_next_owner_goes_on_where_the_last_one_stood(database: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from order_service.core.lifecycle import LAWFUL, MOVES, PaymentFacet, Status, Stock
-from order_service.core.messages import Cancel, Pay, SetStatus
+from order_service.core.messages import Cancel, Pay, RefundOrder, SetStatus
 from order_service.core.model import MAX_AMOUNT, Order
 from order_service.store.commit import Entry, commit
 
@@ -44,6 +44,8 @@ DIRECT = [
     "truncate order_items",
     "insert into order_items select order_id, 99, product_id, sku, name, 1, 0, 0 from order_items where line = 1",
     "update payment_attempts set status = 'captured'",
+    "insert into payment_attempts (order_id, attempt, reference, status, amount, surplus, at, deadline_at) "
+    "select order_id, 9, 'x', 'declined', amount, 0, at, deadline_at from payment_attempts",
     "delete from payment_attempts",
     "truncate payment_attempts",
     "truncate refunds",
@@ -58,6 +60,16 @@ async def test_a_direct_change_is_refused_with_a_sentence_that_names_the_way(dat
         with pytest.raises(asyncpg.RestrictViolationError, match=NAMES_THE_WAY):
             await s.pool.execute(sql)
         assert await s.load(before.state.order.id) == before
+
+
+async def test_a_refund_changes_only_with_its_order(database: str) -> None:
+    async with store(database) as s:
+        order = await s.apply(entry(await s.confirmed(), RefundOrder("scratch", 30)))
+        for sql in ("update refunds set amount = 31", "update refunds set note = 'x'", "delete from refunds"):
+            with pytest.raises(asyncpg.RestrictViolationError, match=NAMES_THE_WAY):
+                await s.pool.execute(sql)
+        assert await s.value("select amount from refunds") == 30
+        assert await s.load(order.state.order.id) == order
 
 
 async def test_a_log_row_without_its_order_is_refused(database: str) -> None:

@@ -68,7 +68,7 @@ KEYS = (
         """                case Verdict.KEY_TAKEN:
                     key = None
             await asyncio.sleep""",
-        (_KEYS,),
+        (f"{_KEYS}::test_a_command_whose_key_its_twin_binds_meanwhile_has_the_twins_answer_and_no_effect",),
     ),
     Bug(
         "no-key-for-what-changes-nothing",

@@ -69,7 +69,7 @@ order by l.position
         "order_service/store/sql/advance_reader.sql",
         "where name = :name and token = :token",
         "where name = :name and :token::bigint is not null",
-        (f"{_READER}::test_there_is_one_owner_until_its_lease_ends",),
+        (f"{_READER}::test_a_former_owner_moves_no_cursor_and_gives_no_lease_back",),
     ),
     Bug(
         "the-relay-goes-on-past-a-failed-record",
@@ -77,7 +77,7 @@ order by l.position
         _RELAY,
         '            raise Failed(f"a record was not delivered (error {code})")\n        await sender.close()\n',
         "            await reader.advance(rows[-1].cursor)\n            return\n        await sender.close()\n",
-        ("tests/relay/test_failures.py",),
+        ("tests/relay/test_failures.py::test_behind_a_record_that_fails_nothing_is_sent_and_the_cursor_stays",),
     ),
     Bug(
         "the-cursor-moves-before-the-acknowledgement",
@@ -93,7 +93,9 @@ order by l.position
         _RELAY,
         "                    parked.add(row.order_id)\n                    return False\n",
         "                    return False\n",
-        ("tests/relay/test_relay.py",),
+        (
+            "tests/relay/test_relay.py::test_what_follows_a_refused_record_is_held_back_also_if_the_broker_would_take_it",
+        ),
     ),
     Bug(
         "a-frozen-owner-sends-when-it-wakes",
@@ -117,7 +119,7 @@ order by l.position
         _BROKER,
         '"message.timeout.ms": 0,',
         '"message.timeout.ms": 1000,',
-        ("tests/relay/test_failures.py",),
+        ("tests/relay/test_failures.py::test_the_client_library_gives_up_no_record_by_itself",),
     ),
     Bug(
         "event-ids-by-version",
