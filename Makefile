@@ -30,7 +30,7 @@ run: $(VENV)/ready-to-run ## Set up and run the whole system until Ctrl-C (PORT=
 JOBS ?= 2
 
 test: $(VENV)/ready-to-develop ## Set up and run the tests, on a real PostgreSQL and a real Kafka
-	@exec $(BIN)/pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@exec $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(VENV)/ready-to-run ## Measure what an order costs here, beside what PostgreSQL alone takes (ARGS=--quick: within a minute)
 	@exec $(BIN)/order-service bench $(ARGS)

@@ -35,6 +35,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--bad-seed", type=int, default=1, help="brings a run of tests/badinput back, number by number")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What may take longest is begun first: with several workers the last file is then a short one."""
+    items.sort(key=lambda item: -max((float(mark.args[0]) for mark in item.iter_markers("timeout")), default=0))
+
+
 @pytest.fixture(scope="session")
 def servers_dir() -> Iterator[Path]:
     """The data folder of this run's servers, removed at the end."""

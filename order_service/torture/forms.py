@@ -14,11 +14,11 @@ from order_service.torture.run import Run, Scenario
 FAMILIES: Sequence[Sequence[Scenario]] = ((*PROCESSES, *BY_THEMSELVES), SERVERS, LOOKED_AT)
 """Each is played in a chapter of its own."""
 
-SHORT_LANES = 5
+SHORT_LANES = 6
 LONG_LANES = 7
 """Victims at once, beside those who relay; more where thousands have to die."""
 
-REPEATED_IN_SHORT = 0.2
+REPEATED_IN_SHORT = 0.1
 REPEATED_IN_LONG = 0.05
 """Of all answers, so many are asked for again in the end."""
 

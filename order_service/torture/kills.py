@@ -25,7 +25,7 @@ from order_service.torture.workload import Workload
 IN_FLIGHT = 20
 """A kill counts only when so many orders had a request without a final answer at that moment."""
 
-HIT_WITHIN_S = 6.0
+HIT_WITHIN_S = 3.0
 """A victim that has not come to its point by then is asked to stop, which is where some points lie.
 
 The second victim is given twice as long, and so on: some points are passed seldom, most of all on a busy machine.

@@ -48,10 +48,20 @@ async def _race(replicas: list[str], runs: int, chance: random.Random) -> list[R
             async with session.post(where, json=body) as reply:
                 return reply.status, json.loads(await reply.read())
 
+        async def placed(n: int) -> dict[str, Any]:
+            """An order whose stock is held; on a busy machine that takes longer than a request may."""
+            status, order = await post("/api/v1/orders", basket(userId=f"user-{n % 50}"))
+            assert status in (201, 202), order
+            while order["stock"] == "reserving":
+                await asyncio.sleep(0.02)
+                async with session.get(f"{chance.choice(replicas)}/api/v1/orders/{order['id']}") as reply:
+                    order = json.loads(await reply.read())
+            assert (order["status"], order["stock"]) == ("pending", "reserved"), order
+            return order
+
         async def one(n: int) -> Raced:
             async with door:
-                status, order = await post("/api/v1/orders", basket(userId=f"user-{n % 50}"))
-            assert status == 201, order
+                order = await placed(n)
             expires_at = datetime.fromisoformat(order["expiresAt"]).timestamp()
             path = f"/api/v1/orders/{order['id']}"
             token = chance.choice(_TOKENS)

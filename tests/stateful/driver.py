@@ -213,13 +213,13 @@ class Driver:
             told = self.client.send("POST", order.path + path, body)
             assert (told.status, told.code) == (404, "call-not-found")
 
-    def go_on(self, order: Tracked) -> None:
+    def go_on(self, order: Tracked, token: str) -> None:
         """The next lawful step, so that orders come far."""
         status = order.some.status
         if status in _NEXT:
             self.put(order, _NEXT[status], False, 0)
         elif status in ("pending", "payment_failed"):
-            self.pay(order, "tok_visa", False, 0)
+            self.pay(order, token, False, 0)
 
     def two_at_once(self, order: Tracked, first: int, second: int) -> None:
         """Two commands under way together: there is an order of events in which both answers are right."""

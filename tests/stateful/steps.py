@@ -33,7 +33,7 @@ _ANY = st.integers(0, 1023)
 _HOW = {"key": st.booleans(), "seen": st.sampled_from((0, 0, 0, 0, 1, 1, 2))}
 _GIVEN = {
     "place": {"body": bodies(), "user": st.integers(0, 1), "key": st.booleans()},
-    "go_on": {"which": _ANY},
+    "go_on": {"which": _ANY, "token": st.sampled_from(("tok_visa", "tok_visa", "tok_declined"))},
     "pay": {"which": _ANY, "token": st.sampled_from((None, *TOKENS)), **_HOW},
     "pay_after_late_money": {"which": _ANY},
     "cancel": {"which": _ANY, **_HOW},
