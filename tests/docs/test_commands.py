@@ -10,7 +10,7 @@ from functools import cache
 
 from tests.docs.pages import name, pages
 
-_NAMED = re.compile(r"order-service ((?:keys )?[a-z]+(?:-[a-z]+)?)((?: [^\s`|]+| \|(?= list))*)")
+_NAMED = re.compile(r"order-service ((?:keys |torture )?[a-z]+(?:-[a-z]+)?)((?: [^\s`|]+| \|(?= list))*)")
 _OPTION = re.compile(r"(?<![\w-])--[a-z-]+")
 
 
