@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from base64 import b32encode
 from datetime import UTC, datetime
-from uuid import UUID
+from operator import mul
 
 
 class DatabaseClock:
@@ -47,11 +48,14 @@ def new_order_id(now: datetime) -> str:
         if _counter >= 1 << 12:
             _last_ms, _counter = _last_ms + 1, 0
     tail = int.from_bytes(os.urandom(8), "big") & ((1 << 62) - 1)
-    value = (_last_ms << 80) | (7 << 76) | (_counter << 64) | (2 << 62) | tail
-    return str(UUID(int=value))
+    text = f"{(_last_ms << 80) | (7 << 76) | (_counter << 64) | (2 << 62) | tail:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_CROCKFORD = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET.encode())
+_VALUES = {c: value for value, c in enumerate(_ALPHABET)}
+_WEIGHTS = range(1, 200, 2)
 
 
 def new_order_number() -> str:
@@ -60,16 +64,14 @@ def new_order_number() -> str:
     55 random bits: among five million orders a clash is less likely than one in two thousand, and it is met by
     drawing another number.
     """
-    value = int.from_bytes(os.urandom(7), "big") >> 1
-    chars = [_ALPHABET[(value >> (5 * i)) & 31] for i in range(11)]
-    chars.append(_ALPHABET[check_value("".join(chars))])
-    text = "".join(chars)
+    text = b32encode(os.urandom(7)).translate(_CROCKFORD)[:11].decode()
+    text += _ALPHABET[check_value(text)]
     return f"{text[:4]}-{text[4:8]}-{text[8:]}"
 
 
 def check_value(text: str) -> int:
     """The weighted sum, modulo 32, that the last character of an order number carries."""
-    return sum((2 * i + 1) * _ALPHABET.index(c) for i, c in enumerate(text)) % 32
+    return int(sum(map(mul, _WEIGHTS, map(_VALUES.__getitem__, text)))) % 32
 
 
 def seconds_until(deadline_s: float) -> float:

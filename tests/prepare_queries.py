@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
 
 from order_service.embedded import LauncherError, Postgres
 from order_service.store.migrate import migrate
-from order_service.store.queries import FOLDER, query
+from order_service.store.queries import FOLDER, parts_of, query
 
 
 async def faults(dsn: str) -> list[str]:
@@ -19,12 +20,23 @@ async def faults(dsn: str) -> list[str]:
     connection = await asyncpg.connect(dsn)
     found = []
     for name in sorted(path.stem for path in FOLDER.glob("*.sql")):
-        try:
-            await connection.prepare(query(name).sql)
-        except asyncpg.PostgresError as error:
-            found.append(f"{name}.sql: {error}")
+        for parts in _choices(parts_of(name)):
+            try:
+                await connection.prepare(query(name, parts).sql)
+            except asyncpg.PostgresError as error:
+                found.append(f"{name}.sql, {'whole' if parts is None else sorted(parts)}: {error}")
     await connection.close()
     return found
+
+
+def _choices(parts: set[str]) -> Iterator[frozenset[str] | None]:
+    """The whole query; each part alone, and all but it. What belongs to an order stands in all that write one."""
+    yield None
+    for one in sorted(parts):
+        yield frozenset({one, "order"})
+        yield frozenset(parts - {one} | {"order"})
+    if parts:
+        yield frozenset({"ended"})
 
 
 def main() -> int:

@@ -85,6 +85,8 @@ def attention(order: Order, calls: Iterable[OpenCall]) -> Attention | None:
 
 def refunds_to_mend(order: Order) -> list[Refund]:
     """The failed refunds that wait for a person: not followed by a newer one, or money is left on a dead order."""
+    if not order.refunds:
+        return []
     failed = [r for r in order.refunds if r.status is RefundStatus.FAILED and (r.surplus or order.refundable > 0)]
     alone = [r for r in failed if not _followed(order, r)]
     own = [r for r in failed if not r.surplus]

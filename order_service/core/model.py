@@ -245,22 +245,30 @@ class Order(Struct, frozen=True, rename="camel"):
     @property
     def refund_in_flight(self) -> int:
         """Minor units under way back to the customer."""
+        if not self.refunds:
+            return 0
         return sum(r.amount for r in self.refunds_of_order() if r.status in REFUND_IN_FLIGHT)
 
     @property
     def settled_outside(self) -> int:
         """Minor units that people settled outside; they can never be refunded here again."""
+        if not self.refunds:
+            return 0
         return sum(r.amount for r in self.refunds_of_order() if r.status is RefundStatus.SETTLED_OUTSIDE)
 
     @property
     def surplus_back(self) -> int:
         """Minor units of surplus captures that are back, under way, or settled outside."""
+        if not self.refunds:
+            return 0
         counted = (*REFUND_IN_FLIGHT, RefundStatus.SUCCEEDED, RefundStatus.SETTLED_OUTSIDE)
         return sum(r.amount for r in self.refunds if r.surplus and r.status in counted)
 
     @property
     def refundable(self) -> int:
         """Minor units that may still be refunded."""
+        if not self.refunds:
+            return self.payment.captured - self.payment.refunded
         return self.payment.captured - self.payment.refunded - self.refund_in_flight - self.settled_outside
 
 

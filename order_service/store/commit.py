@@ -10,6 +10,7 @@ import asyncpg
 from msgspec import Struct
 
 from order_service.store.load import Loaded
+from order_service.store.queries import query
 from order_service.store.rows import Entry, KeyBinding, Prepared, Remember, StoredReply, arguments, prepare
 from order_service.store.statements import fetch
 
@@ -62,7 +63,8 @@ async def commit(connection: asyncpg.Connection | asyncpg.Pool, entries: Sequenc
 async def commit_prepared(connection: asyncpg.Connection | asyncpg.Pool, prepared: Sequence[Prepared]) -> list[Result]:
     """As ``commit``, for entries whose rows are made already."""
     assert len({p.entry.order_id for p in prepared}) == len(prepared), "one order, one entry"
-    rows = await fetch(connection, "commit", **arguments(prepared))
+    columns, parts = arguments(prepared)
+    rows = await fetch(connection, query("commit", parts), **columns)
     verdicts = {row["n"]: (Verdict(row["verdict"]), row["at"]) for row in rows}
     return [_result(one, *verdicts[n]) for n, one in enumerate(prepared)]
 

@@ -1,6 +1,7 @@
 """Finds the named queries: one file each in ``sql/``, opening with a sentence that says what it is for.
 
-A placeholder is written ``:name``; the driver gets ``$1, $2 ...`` and the arguments in that order.
+A placeholder is written ``:name``; the driver gets ``$1, $2 ...`` and the arguments in that order. Lines between
+``--? part`` and ``--.`` may be left out, and lines behind ``--:`` within them stand there instead.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent / "sql"
 _PLACEHOLDER = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
+_PART = re.compile(r"^--\? (\w+)\n(.*?)(?:^--:\n(.*?))?^--\.\n", re.MULTILINE | re.DOTALL)
 _COMMENT = re.compile(r"--[^\n]*")
 
 
@@ -39,6 +41,20 @@ class Query:
 
 
 @cache
-def query(name: str) -> Query:
-    """The query in ``sql/<name>.sql``."""
-    return Query(name, (FOLDER / f"{name}.sql").read_text("utf-8"))
+def _written(name: str) -> str:
+    return (FOLDER / f"{name}.sql").read_text("utf-8")
+
+
+def parts_of(name: str) -> set[str]:
+    """The parts that may be left out of the query."""
+    return {found[1] for found in _PART.finditer(_written(name))}
+
+
+@cache
+def query(name: str, parts: frozenset[str] | None = None) -> Query:
+    """The query in ``sql/<name>.sql``, whole or with these of its parts only."""
+
+    def chosen(found: re.Match[str]) -> str:
+        return found[2] if parts is None or found[1] in parts else found[3] or ""
+
+    return Query(name, _PART.sub(chosen, _written(name)))

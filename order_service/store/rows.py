@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -137,6 +137,24 @@ TABLES: dict[str, tuple[str, ...]] = {
 }
 """The arrays of the commit statement: rows by name, with their columns; ``n`` is the number of the entry."""
 
+PARTS = {
+    "key": "key",
+    "state": "order",
+    "log": "order",
+    "call": "order",
+    "fresh": "new",
+    "item": "new",
+    "contact": "new",
+    "attempt": "money",
+    "refund": "money",
+    "token": "token",
+    "end": "ended",
+    "reply": "replies",
+}
+"""Table -> the part of the statement that writes its rows; ``changed`` is the part for orders that existed before."""
+
+_COLUMNS = {table: [f"{table}_{name}" for name in names] for table, names in TABLES.items()}
+
 Row = tuple[Any, ...]
 
 
@@ -151,16 +169,30 @@ class Prepared(Struct, frozen=True):
     tokens: dict[str, int]
     after: Loaded
 
+    @property
+    def changes(self) -> bool:
+        """Whether it changes an order that was there before."""
+        return self.entry.base is not None and bool(self.rows.get("state"))
 
-def arguments(prepared: Sequence[Prepared]) -> dict[str, list[Any]]:
-    """All rows of all entries, turned into one array per column."""
+
+def arguments(prepared: Sequence[Prepared]) -> tuple[dict[str, list[Any]], frozenset[str]]:
+    """All rows of all entries, turned into one array per column; and which parts of the statement they need."""
+    found: dict[str, list[Row]] = {"entry": []}
+    for n, one in enumerate(prepared):
+        for table, rows in one.rows.items():
+            if rows:
+                found.setdefault(table, []).extend([(n, *row) for row in rows])
+    parts = {PARTS[table] for table in found.keys() & PARTS.keys()}
+    if any(one.changes for one in prepared):
+        parts.add("changed")
     columns: dict[str, list[Any]] = {}
-    for table, names in TABLES.items():
-        rows = [(n, *row) for n, one in enumerate(prepared) for row in one.rows.get(table, ())]
-        turned: Iterable[Iterable[Any]] = zip(*rows, strict=True) if rows else ([] for _ in names)
-        for name, values in zip(names, turned, strict=True):
-            columns[f"{table}_{name}"] = list(values)
-    return columns
+    for table in ("entry", *(table for table, part in PARTS.items() if part in parts)):
+        names = _COLUMNS[table]
+        if table in found:
+            columns.update(zip(names, map(list, zip(*found[table], strict=True)), strict=True))
+        else:
+            columns.update((name, []) for name in names)
+    return columns, frozenset(parts)
 
 
 def prepare(entry: Entry) -> Prepared:

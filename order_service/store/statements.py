@@ -10,14 +10,14 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from order_service import faults
-from order_service.store.queries import query
+from order_service.store.queries import Query, query
 
 On: TypeAlias = "asyncpg.Connection | asyncpg.Pool"
 
 
-async def fetch(on: On, name: str, /, **values: Any) -> list[asyncpg.Record]:
-    """All rows of the named query."""
-    statement = query(name)
+async def fetch(on: On, asked: str | Query, /, **values: Any) -> list[asyncpg.Record]:
+    """All rows of the query, or of the one with this name."""
+    statement = query(asked) if isinstance(asked, str) else asked
     arguments = statement.args(**values)
     if faults.hook is None:
         return await on.fetch(statement.sql, *arguments)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 
 import pytest
 
 from order_service.requests import Ask, Reply
 from order_service.service import OrderService
-from order_service.store.queries import query
+from order_service.store import commit
+from order_service.store.queries import Query, query
 from tests.interleavings.conftest import Theatre
 from tests.interleavings.explore import ALL, Report, explore
 
@@ -19,9 +21,14 @@ def commit_with(lawful: str, broken: str) -> Plant:
     """The one statement with this condition in place of that."""
 
     def plant(monkeypatch: pytest.MonkeyPatch) -> None:
-        statement = query("commit")
-        assert lawful in statement.sql
-        monkeypatch.setattr(statement, "sql", statement.sql.replace(lawful, broken))
+        assert lawful in query("commit").sql
+
+        def planted(name: str, parts: frozenset[str]) -> Query:
+            statement = copy(query(name, parts))
+            statement.sql = statement.sql.replace(lawful, broken)
+            return statement
+
+        monkeypatch.setattr(commit, "query", planted)
 
     return plant
 

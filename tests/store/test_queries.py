@@ -20,7 +20,8 @@ async def test_the_server_knows_every_table_column_and_type_that_the_queries_nam
 
 def test_every_query_is_used_and_every_used_query_is_there() -> None:
     package = Path(order_service.__file__).parent
-    asked = re.compile(r'\b(?:fetch|fetchrow|fetchval|execute)\(\s*(?:self\._pool|pool|connection),\s*"(\w+)"')
+    on = r"(?:self\._pool|pool|connection),\s*"
+    asked = re.compile(rf'\b(?:(?:fetch|fetchrow|fetchval|execute)\(\s*{on}|query\()"(\w+)"')
     used = {name for path in package.rglob("*.py") for name in asked.findall(path.read_text("utf-8"))}
     assert used == set(NAMES)
 

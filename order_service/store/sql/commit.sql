@@ -4,6 +4,9 @@
 -- answered call, then the Idempotency-Key; a gate beside the chain would burn the key of a decision that is stale.
 -- Rows that somebody else holds are skipped, never waited for; keys are bound in the order of the keys, so that two
 -- statements cannot wait for each other. (`exists` would be planned as a hash of the whole table: hence no `exists`.)
+--
+-- What stands between `--? part` and `--.` is left out of a statement that writes nothing of that part, as a part costs
+-- its plan, its arrays and its triggers even when it is empty; behind `--:` is what stands in its place then.
 with entry as materialized (
     select * from unnest(
         :entry_n::int[], :entry_order_id::uuid[], :entry_decision_id::uuid[], :entry_gate::text[],
@@ -11,6 +14,7 @@ with entry as materialized (
         :entry_call_id::uuid[], :entry_call_token::bigint[]
     ) as e (n, order_id, decision_id, gate, version, revision, order_number, call_id, call_token)
 ),
+--? key
 key as materialized (
     select * from unnest(
         :key_n::int[], :key_principal::text[], :key_route::text[], :key_key::text[], :key_fingerprint::bytea[],
@@ -19,6 +23,8 @@ key as materialized (
     ) as k (n, principal, route, key, fingerprint, asked_kind, asked_number, asked_unchanged, busy_s,
             status, body, version, problem)
 ),
+--.
+--? order
 state as materialized (
     select * from unnest(
         :state_n::int[], :state_status::text[], :state_stock::text[], :state_payment_status::text[],
@@ -29,6 +35,7 @@ state as materialized (
     ) as s (n, status, stock, payment_status, captured, refunded, refund_in_flight, settled_outside, version,
             updated_at, expires_at, timer_at, attention, contacts_version, event_sequence, log_hash)
 ),
+--.
 -- Gate 1: the order as it was decided on, locked.
 own as materialized (
     select o.id, o.version, o.revision
@@ -58,6 +65,7 @@ judged as materialized (
     left join lease c on c.id = e.call_id
 ),
 -- Gate 3: the key, first come first served.
+--? key
 bound as (
     insert into idempotency_keys (
         principal, route, key, fingerprint, order_id, decision_id, asked_kind, asked_number, asked_unchanged,
@@ -82,12 +90,18 @@ result as materialized (
     left join key k on k.n = j.n
     left join bound b on b.decision_id = j.decision_id
 ),
+--:
+result as materialized (
+    select j.n, j.verdict from judged j
+),
+--.
 passed as materialized (
     select j.n, j.order_id, j.decision_id, j.gate
     from judged j
     join result r on r.n = j.n
     where r.verdict = 'applied'
 ),
+--? new
 placed as (
     insert into orders (
         id, order_number, user_id, status, stock, payment_status, currency, subtotal, shipping_cost, tax, discount,
@@ -108,6 +122,8 @@ placed as (
     join state s on s.n = f.n
     order by f.order_number
 ),
+--.
+--? changed
 changed as (
     update orders o
     set status = s.status, stock = s.stock, payment_status = s.payment_status, captured = s.captured,
@@ -119,6 +135,8 @@ changed as (
     join state s on s.n = p.n
     where p.gate = 'changed' and o.id = p.order_id
 ),
+--.
+--? order
 logged as (
     insert into order_log (
         order_id, version, epoch, decision_id, message, snapshot, change, actor, reason, correlation_id, traceparent,
@@ -137,6 +155,8 @@ logged as (
             events, contacts_hash, prev_hash, hash)
     join passed p on p.n = l.n
 ),
+--.
+--? new
 itemised as (
     insert into order_items (order_id, line, product_id, sku, name, quantity, unit_price, total)
     select p.order_id, i.line, i.product_id, i.sku, i.name, i.quantity, i.unit_price, i.total
@@ -146,6 +166,8 @@ itemised as (
     ) as i (n, line, product_id, sku, name, quantity, unit_price, total)
     join passed p on p.n = i.n
 ),
+--.
+--? new
 addressed as (
     insert into order_contacts (order_id, version, document, salt)
     select p.order_id, c.version, c.document, c.salt
@@ -154,6 +176,8 @@ addressed as (
     ) as c (n, version, document, salt)
     join passed p on p.n = c.n
 ),
+--.
+--? money
 attempted as (
     insert into payment_attempts (
         order_id, attempt, reference, status, amount, payment_id, decline_code, surplus, at, deadline_at
@@ -172,12 +196,16 @@ attempted as (
     set status = excluded.status, payment_id = excluded.payment_id, decline_code = excluded.decline_code,
         surplus = excluded.surplus
 ),
+--.
+--? token
 paid_with as (
     insert into payment_tokens (order_id, attempt, token)
     select p.order_id, t.attempt, t.token
     from unnest(:token_n::int[], :token_attempt::int[], :token_token::text[]) as t (n, attempt, token)
     join passed p on p.n = t.n
 ),
+--.
+--? money
 given_back as (
     insert into refunds (
         order_id, refund, reference, attempt, amount, status, surplus, reason, refund_id, note, at
@@ -194,6 +222,8 @@ given_back as (
     set amount = excluded.amount, status = excluded.status, refund_id = excluded.refund_id, note = excluded.note,
         at = excluded.at
 ),
+--.
+--? order
 owed as (
     insert into partner_calls (
         id, order_id, version, ordinal, kind, subject, key, request, attempts, token, lease_until, drop_at, decision_id
@@ -208,6 +238,8 @@ owed as (
     ) as c (n, id, version, ordinal, kind, subject, key, request, attempts, token, lease_s, drop_s)
     join passed p on p.n = c.n
 ),
+--.
+--? ended
 ended as (
     update partner_calls c
     set state = x.state, parked_code = x.parked_code, parked_since = x.parked_since, outcome = x.outcome,
@@ -222,6 +254,8 @@ ended as (
     join passed p on p.n = x.n
     where c.id = x.call_id and c.state in ('open', 'parked')
 ),
+--.
+--? replies
 remembered as (
     update idempotency_keys k
     set response_status = r.status, response_body = r.body, response_version = r.version,
@@ -232,5 +266,9 @@ remembered as (
     ) as r (n, principal, route, key, status, body, version, problem)
     join passed p on p.n = r.n
     where (k.principal, k.route, k.key) = (r.principal, r.route, r.key) and k.response_status is null
+),
+--.
+told as (
+    select r.n, r.verdict, now() as at from result r
 )
-select r.n, r.verdict, now() as at from result r
+select t.n, t.verdict, t.at from told t
