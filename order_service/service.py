@@ -10,12 +10,13 @@ import functools
 import time
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 import structlog
 from msgspec.structs import replace
 
+from order_service.availability import Together
 from order_service.clock import new_order_id, new_order_number, seconds_until
 from order_service.core.answers import Lied, Shortage, Unanswered
 from order_service.core.cart import changed
@@ -23,7 +24,6 @@ from order_service.core.errors import OutOfStock, Refusal
 from order_service.core.lifecycle import Status
 from order_service.core.messages import Asked, Command, GiveUpCall, PlaceOrder, RetryCall
 from order_service.core.outcome import INTERIM, Outcome, outcome
-from order_service.core.requests import AvailabilityRequest, StockItem
 from order_service.engine import Engine, Frame, KeyTaken, Waiter, location_of, render
 from order_service.health import Health
 from order_service.metrics import Gauges
@@ -93,6 +93,7 @@ class OrderService:
         self._keys = Keys(pool)
         self._documents = Documents(pool)
         self._partners = partners
+        self._availability = Together(partners.inventory)
         self._health = health
         self._gauges = gauges
         self._deadline_s = request_deadline_s
@@ -180,10 +181,7 @@ class OrderService:
         need: dict[str, int] = {}
         for line in message.items:
             need[line.product_id] = need.get(line.product_id, 0) + line.quantity
-        request = AvailabilityRequest(tuple(StockItem(p, q) for p, q in need.items()))
-        answer = await self._partners.inventory.availability(
-            request, str(uuid4()), deadline_s=seconds_until(deadline), correlation_id=ask.correlation_id
-        )
+        answer = await self._availability(need, deadline_s=seconds_until(deadline), correlation_id=ask.correlation_id)
         if isinstance(answer, Unanswered):
             log.warning("availability_unanswered", reason=answer.reason, correlation_id=ask.correlation_id)
             raise InventoryUnavailable
