@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
+from collections import deque
 
 from order_service.embedded.errors import LauncherError
 
@@ -12,6 +13,9 @@ HOST = "127.0.0.1"
 # Below the range from which systems take the local ports of outgoing connections (32768 and up on Linux,
 # 49152 and up elsewhere), so that nobody's outgoing connection sits on a port that we remembered.
 _FIRST, _LAST = 20_000, 29_999
+_REMEMBERED = 1000
+_given: deque[int] = deque(maxlen=_REMEMBERED)
+"""Ports handed out of late: whoever asked for one may not listen yet, and it is nobody else's."""
 
 
 def is_free(port: int) -> bool:
@@ -27,13 +31,14 @@ def is_free(port: int) -> bool:
 
 
 def free_port(preferred: int | None = None, *, avoid: frozenset[int] = frozenset()) -> int:
-    """The preferred port if it is free, else another free one that is not in `avoid`."""
+    """The preferred port if it is free, else another free one that is not in `avoid` and was not given out lately."""
     if preferred is not None and preferred not in avoid and is_free(preferred):
         return preferred
     dice = random.SystemRandom()
     for _ in range(200):
         port = dice.randint(_FIRST, _LAST)
-        if port not in avoid and is_free(port):
+        if port not in avoid and port not in _given and is_free(port):
+            _given.append(port)
             return port
     raise LauncherError(f"No free port was found on {HOST} between {_FIRST} and {_LAST}.")
 
