@@ -172,7 +172,8 @@ async def _aside(work: Callable[[], None]) -> None:
 
     threading.Thread(target=run, name="kafka-aside", daemon=True).start()
     try:
-        await asyncio.wait_for(ended, _ASIDE_S)
+        async with asyncio.timeout(_ASIDE_S):
+            await ended
     except TimeoutError:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "The client library did not come back.")) from None
 

@@ -113,7 +113,8 @@ class Relay:
                 )
             finally:
                 with suppress(*DATABASE_TROUBLE):
-                    await asyncio.wait_for(pool.close(), _LAST_WAIT_S)
+                    async with asyncio.timeout(_LAST_WAIT_S):
+                        await pool.close()
 
     def stop(self) -> None:
         """Ask ``run`` to come to its end."""
@@ -176,7 +177,8 @@ class Relay:
             await asyncio.sleep(self._lease_s / 4)
             asked_at = time.monotonic()
             try:
-                await asyncio.wait_for(reader.keep(), self._lease_s / 4)
+                async with asyncio.timeout(self._lease_s / 4):
+                    await reader.keep()
                 self._kept_at = asked_at
             except DATABASE_TROUBLE:
                 if time.monotonic() - self._kept_at > self._lease_s * 0.75:
@@ -292,7 +294,8 @@ class Relay:
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
 
     def _trouble(self, what: str, error: BaseException) -> None:
         text = str(error) or type(error).__name__

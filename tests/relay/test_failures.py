@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import cast
 
 import pytest
 from confluent_kafka import KafkaError
@@ -11,7 +12,7 @@ from confluent_kafka import KafkaError
 from order_service.broker import Sender
 from order_service.embedded import Kafka, ports
 from order_service.events import Record
-from order_service.relay import READER
+from order_service.relay import READER, Relay
 from order_service.store.reader import LogReader
 from tests.store.given import store
 
@@ -115,7 +116,8 @@ async def test_the_client_library_gives_up_no_record_by_itself() -> None:
     sender = Sender(f"127.0.0.1:{ports.free_port()}", topic_name())
     delivery = await sender.send([Record(b"key", b"value", ())])
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(delivery.settled.wait(), 3)
+        async with asyncio.timeout(3):
+            await delivery.settled.wait()
     assert delivery.errors == {}
     await sender.close()
 
@@ -174,3 +176,26 @@ async def test_a_broken_log_stops_the_relay_before_the_break(database: str, kafk
             )
             assert relay.published == 0
         assert sound.version == 2
+
+
+@pytest.mark.parametrize("steps", range(5))
+async def test_a_keeper_told_to_end_while_the_lease_is_being_prolonged_ends(steps: int) -> None:
+    class Reader:
+        """A lease that is prolonged when the test says so."""
+
+        asked = asyncio.Event()
+        prolonged = asyncio.Event()
+
+        async def keep(self) -> None:
+            self.asked.set()
+            await self.prolonged.wait()
+
+    reader = Reader()
+    keeper = asyncio.create_task(Relay("", "", lease_s=0.1)._keep(cast(LogReader, reader)))
+    await reader.asked.wait()
+    reader.prolonged.set()
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    keeper.cancel()
+    await asyncio.wait({keeper}, timeout=5)
+    assert keeper.cancelled()

@@ -129,4 +129,15 @@ order by l.position
         '"ce_id": f"{row.order_id}.{row.version}",',
         ("tests/relay/test_relay.py::test_a_record_is_a_cloud_event_in_binary_mode",),
     ),
+    Bug(
+        "a-relay-that-cannot-end",
+        "The keeper of the lease loses the word to end when it comes while the lease is being prolonged.",
+        _RELAY,
+        """                async with asyncio.timeout(self._lease_s / 4):
+                    await reader.keep()
+""",
+        """                await asyncio.wait_for(reader.keep(), self._lease_s / 4)
+""",
+        ("tests/relay/test_failures.py::test_a_keeper_told_to_end_while_the_lease_is_being_prolonged_ends",),
+    ),
 )
