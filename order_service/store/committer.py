@@ -32,6 +32,9 @@ _AT_ONCE_ASIDE = 8
 MOST_WAITING = 4096
 """Entries that wait for their statement. The requests let in are fewer; this is for a database that hangs."""
 
+PATIENCE_S = 0.005
+"""An entry that no request waits for goes with the next statement, or alone after this time."""
+
 TRANSIENT = ("40P01", "40001", "55P03", "57014")
 """Deadlock, serialization failure, lock not available, statement timeout: rolled back, and likely to work next time."""
 
@@ -94,6 +97,7 @@ class Committer:
         self._limit = limit
         self._queue: list[_Job] = []
         self._worker: asyncio.Task[None] | None = None
+        self._patient: asyncio.Task[None] | None = None
         self._aside: set[asyncio.Task[None]] = set()
         self._room_aside = asyncio.Semaphore(_AT_ONCE_ASIDE)
         self._closed = False
@@ -112,8 +116,10 @@ class Committer:
             raise ConnectionError("Too many commits wait for the database.")
         job = _Job(prepare(entry), then)
         self._queue.append(job)
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
+        if job.prepared.awaited:
+            self._begin()
+        elif self._patient is None or self._patient.done():
+            self._patient = asyncio.create_task(self._begin_soon())
         return await job.future
 
     def waits_s(self) -> float:
@@ -123,8 +129,17 @@ class Committer:
     async def close(self) -> None:
         """Finish what was handed in; nothing may be handed in afterwards."""
         self._closed = True
-        while tasks := [t for t in (self._worker, *self._aside) if t is not None and not t.done()]:
+        self._begin()
+        while tasks := [t for t in (self._worker, self._patient, *self._aside) if t is not None and not t.done()]:
             await asyncio.wait(tasks)
+
+    def _begin(self) -> None:
+        if self._queue and (self._worker is None or self._worker.done()):
+            self._worker = asyncio.create_task(self._work())
+
+    async def _begin_soon(self) -> None:
+        await asyncio.sleep(PATIENCE_S)
+        self._begin()
 
     async def _work(self) -> None:
         while batch := self._take():

@@ -170,6 +170,11 @@ class Prepared(Struct, frozen=True):
     after: Loaded
 
     @property
+    def awaited(self) -> bool:
+        """Whether it does more than end or put off a call that only its own token guards."""
+        return bool(self.rows.get("state") or self.rows.get("key") or self.rows.get("reply"))
+
+    @property
     def changes(self) -> bool:
         """Whether it changes an order that was there before."""
         return self.entry.base is not None and bool(self.rows.get("state"))
