@@ -21,6 +21,8 @@ log = structlog.get_logger("broker")
 PARTITIONS = 6
 _METADATA_TIMEOUT_S = 5.0
 _POLL_S = 0.1
+# Records handed over before others have their turn in the event loop.
+_AT_ONCE = 100
 _ASIDE_S = 4 * _METADATA_TIMEOUT_S
 
 REFUSED_FOR_GOOD = frozenset(
@@ -38,6 +40,7 @@ class Delivery:
     """A number of records on their way. ``errors`` has, by place, the error code of each that was not delivered."""
 
     def __init__(self, size: int) -> None:
+        self.size = size
         self.errors: dict[int, int] = {}
         self.settled = asyncio.Event()
         self._open = size
@@ -96,15 +99,20 @@ class Sender:
     async def send(self, records: Sequence[Record]) -> Delivery:
         """Hand records over; the delivery is settled when all are delivered or one has failed."""
         await faults.passing("kafka.send", faults.BEFORE)
-        delivery = self._send(records)
-        await faults.passing("kafka.send", faults.AFTER)
-        return delivery
-
-    def _send(self, records: Sequence[Record]) -> Delivery:
         delivery = Delivery(len(records))
         if not records:
             delivery.settled.set()
-        for place, record in enumerate(records):
+        for start in range(0, len(records), _AT_ONCE):
+            if start > 0:
+                await asyncio.sleep(0)
+            if not self._hand_over(records[start : start + _AT_ONCE], start, delivery):
+                break
+        await faults.passing("kafka.send", faults.AFTER)
+        return delivery
+
+    def _hand_over(self, records: Sequence[Record], start: int, delivery: Delivery) -> bool:
+        """Whether all were taken; the one that was not is told to have failed, and all behind it."""
+        for place, record in enumerate(records, start):
             try:
                 self._producer.produce(
                     self._topic,
@@ -116,10 +124,10 @@ class Sender:
             except (KafkaException, BufferError) as error:
                 # Behind a record that was not taken nothing may follow.
                 cause = error.args[0] if isinstance(error, KafkaException) else KafkaError(KafkaError._QUEUE_FULL)
-                for missing in range(place, len(records)):
+                for missing in range(place, delivery.size):
                     delivery.report(missing, cause if missing == place else KafkaError(KafkaError._PURGE_QUEUE))
-                break
-        return delivery
+                return False
+        return True
 
     async def close(self) -> None:
         """Forget what is still on its way; it may or may not be delivered. Harmless when repeated."""

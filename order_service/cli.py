@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from order_service import keys
-from order_service.bench.command import bench
+from order_service.bench.command import app as bench
 from order_service.terminal import Json, fail, settings
 from order_service.torture.command import app as torture
 from order_service.verify.command import verify
@@ -21,7 +21,7 @@ app = typer.Typer(
 
 app.add_typer(keys.app, name="keys")
 app.command()(verify)
-app.command()(bench)
+app.add_typer(bench, name="bench")
 app.add_typer(torture, name="torture")
 ONLY = ("api", "worker", "relay")
 

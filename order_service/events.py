@@ -37,23 +37,24 @@ def records(row: LogRow) -> list[Record]:
     ]
 
 
+_ALIKE = (("ce_specversion", b"1.0"), ("ce_source", SOURCE.encode()), ("content-type", b"application/json"))
+
+
 def _headers(row: LogRow, event: str, sequence: int) -> tuple[tuple[str, bytes], ...]:
-    named = {
-        "ce_specversion": "1.0",
-        "ce_id": f"{row.order_id}.{sequence}",
-        "ce_source": SOURCE,
-        "ce_type": event,
-        "ce_subject": row.order_id,
-        "ce_time": _rfc3339(row.at),
-        "ce_sequence": str(sequence),
-        "ce_orderversion": str(row.version),
-        "ce_correlationid": row.correlation_id,
-        "content-type": "application/json",
-    }
-    if row.traceparent is not None:
-        named["traceparent"] = row.traceparent
-    return tuple((name, text.encode()) for name, text in named.items())
+    order_id = row.order_id.encode()
+    trace = () if row.traceparent is None else (("traceparent", row.traceparent.encode()),)
+    return (
+        *_ALIKE,
+        ("ce_id", b"%b.%d" % (order_id, sequence)),
+        ("ce_type", event.encode()),
+        ("ce_subject", order_id),
+        ("ce_time", _rfc3339(row.at)),
+        ("ce_sequence", b"%d" % sequence),
+        ("ce_orderversion", b"%d" % row.version),
+        ("ce_correlationid", row.correlation_id.encode()),
+        *trace,
+    )
 
 
-def _rfc3339(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def _rfc3339(at: datetime) -> bytes:
+    return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00").encode() + b"Z"

@@ -37,7 +37,11 @@ from order_service.store.reader import LogBroken, LogReader, LogRow, NotOwner
 log = structlog.get_logger("relay")
 
 READER = "relay"
-BATCH_ROWS = 200
+BATCH_ROWS = 1000
+# What a batch of long rows is kept to, and what the event loop is held up by at once.
+_BATCH_BYTES = 4_000_000
+_FIRST_BATCH_ROWS = 200
+_ROWS_AT_ONCE = 100
 LEASE_S = 9.0
 # A round costs the database two statements and a sync: rounds are paced, unless a batch is full.
 _PACE_S = 0.05
@@ -191,23 +195,38 @@ class Relay:
             self._topic_seen = True
         parked: set[str] = set()
         looked_at = float("-inf")
+        limit = min(_FIRST_BATCH_ROWS, self._batch_rows)
+        ahead: asyncio.Task[list[LogRow]] | None = None
         sender = Sender(self._bootstrap, self._topic)
         try:
             while not self._stopping.is_set():
                 if time.monotonic() - looked_at > _LOOK_AT_PARKED_S:
                     parked = await self._parked(reader)
                     looked_at = time.monotonic()
-                rows = await reader.read(limit=self._batch_rows)
+                rows = await (ahead or reader.read(limit=limit))
+                ahead = None
+                full = len(rows) == limit
+                if full:
+                    # There is a backlog: the database finds the next rows while the broker writes these.
+                    limit = self._rows_next(rows)
+                    ahead = asyncio.create_task(reader.read(rows[-1].cursor, limit=limit))
                 if time.monotonic() - self._kept_at > self._lease_s:
                     # A process that was stopped for long wakes up here too, before its keeper has noticed.
                     raise NotOwner("The lease has run out.")
                 if rows:
                     await self._publish(reader, sender, rows, parked)
                     self.last_error = None
-                if len(rows) < self._batch_rows:
+                if not full:
                     await self._sleep(_PACE_S if rows else _IDLE_S)
         finally:
+            if ahead is not None:
+                await _forget(ahead)
             await sender.close()
+
+    def _rows_next(self, rows: list[LogRow]) -> int:
+        """How many rows like these make a batch."""
+        length = sum(len(row.snapshot or "") for row in rows) or 1
+        return max(1, min(self._batch_rows, _BATCH_BYTES * len(rows) // length))
 
     async def _parked(self, reader: LogReader) -> set[str]:
         """The orders that are parked, once those that a person wants to go on have been tried again."""
@@ -223,7 +242,12 @@ class Relay:
 
     async def _publish(self, reader: LogReader, sender: Sender, rows: list[LogRow], parked: set[str]) -> None:
         """Send one batch; the cursor moves behind the last row before which everything is acknowledged."""
-        out = [_Sent(r, n) for n, row in enumerate(rows) if row.order_id not in parked for r in records(row)]
+        out: list[_Sent] = []
+        for n, row in enumerate(rows):
+            if n % _ROWS_AT_ONCE == _ROWS_AT_ONCE - 1:
+                await asyncio.sleep(0)
+            if row.order_id not in parked:
+                out += [_Sent(record, n) for record in records(row)]
         delivery = await sender.send([s.record for s in out])
         await self._acknowledged(delivery)
         done = delivery.contiguous
@@ -318,6 +342,13 @@ async def _until_first_ends(work: Coroutine[Any, Any, None], keeper: asyncio.Tas
             await asyncio.wait({task})
     if task.done() and not task.cancelled():
         task.result()
+
+
+async def _forget(reading: asyncio.Task[list[LogRow]]) -> None:
+    """End a read whose rows nobody wants any more; what went wrong with it will go wrong again."""
+    reading.cancel()
+    with suppress(asyncio.CancelledError, LogBroken, *DATABASE_TROUBLE):
+        await reading
 
 
 def _first_error(delivery: Delivery) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import secrets
 import time
 from collections.abc import Awaitable, Callable
 
@@ -67,21 +68,34 @@ class Clients:
         self._loop = asyncio.get_running_loop()
         self._connections = Connections(url, limit=most, idle_s=60.0, max_body=2**20)
         self._fields = f"Authorization: Bearer {key}\r\nContent-Type: application/json\r\n"
+        self._name = f"bench-{secrets.token_hex(4)}"
         self._numbers = itertools.count()
         self.close = self._connections.close
 
     async def run(
-        self, life: Callable[[], Awaitable[float]], clients: int, *, seconds: float = 1e9, times: int = 10**9
+        self,
+        life: Callable[[], Awaitable[float]],
+        clients: int,
+        *,
+        seconds: float = 1e9,
+        times: int = 10**9,
+        per_s: float = 1e9,
     ) -> Taken:
-        """So many clients at once, for so long or so often; ``life`` returns the latency that counts."""
+        """So many clients at once, for so long or so often; ``life`` returns the latency that counts.
+
+        They begin no more than ``per_s`` lives a second, evenly spread.
+        """
         latencies: list[float] = []
-        began = time.monotonic()
+        began = turn = time.monotonic()
         left = times
 
         async def client() -> None:
-            nonlocal left
+            nonlocal left, turn
             while left > 0 and time.monotonic() - began < seconds:
                 left -= 1
+                mine, turn = turn, turn + 1 / per_s
+                if mine > time.monotonic():
+                    await asyncio.sleep(mine - time.monotonic())
                 latencies.append(await life())
 
         async with asyncio.TaskGroup() as group:
@@ -174,7 +188,9 @@ class Clients:
         return time.perf_counter() - began
 
     async def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        fields = self._fields if body is None else f"{self._fields}Idempotency-Key: bench-{next(self._numbers)}\r\n"
+        fields = (
+            self._fields if body is None else f"{self._fields}Idempotency-Key: {self._name}-{next(self._numbers)}\r\n"
+        )
         answer = await self._connections.exchange(method, path, fields, body, self._loop.time() + _PATIENCE_S)
         if answer.status not in (200, 201) or answer.body is None:
             raise Unexpected(f"{method} {path} was answered {answer.status}: {(answer.body or b'')[:500]!r}")

@@ -27,9 +27,9 @@ from order_service.store.api_keys import create_api_key
 from order_service.store.migrate import migrate
 from order_service.store.statements import connect_one, fetchval
 
-PARTS = ("service", "postgres", "broker", "partners")
 _READY_WITHIN_S = 60.0
 _DRAINED_WITHIN_S = 120.0
+_STOPS_WITHIN_S = 30.0
 
 
 class System:
@@ -41,10 +41,11 @@ class System:
     def __init__(self, say: Callable[[str], None]) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="order-service-bench-"))
         self.key = new_key()
-        self.url = f"http://127.0.0.1:{ports.free_port()}"
+        self.url = ""
         self.postgres = Postgres(self.folder)
         self.kafka = Kafka(self.folder)
-        self._roots: dict[str, int] = {}
+        self._roots: dict[str, list[int]] = {}
+        self._services: list[Child] = []
         self._partners = ""
         self._say = say
         self._open = ExitStack()
@@ -64,7 +65,31 @@ class System:
 
     def cpu_s(self) -> dict[str, float]:
         """Seconds of CPU that each part has used so far, with all its processes."""
-        return {part: _cpu_of(root) for part, root in self._roots.items()}
+        return {part: sum(map(_cpu_of, roots)) for part, roots in self._roots.items()}
+
+    def memory_mb(self) -> dict[str, float]:
+        """Megabytes that each part holds in memory; pages shared by processes count once where the system tells."""
+        return {part: sum(map(_memory_of, roots)) for part, roots in self._roots.items()}
+
+    def start_service(self) -> str:
+        """Start one more replica; returns its address when it is ready."""
+        port = ports.free_port()
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("ORDER_SERVICE_")}
+        environment = clean | self._environment() | {"ORDER_SERVICE_PORT": str(port)}
+        name = f"service-{len(self._services) + 1}"
+        service = self._child(name, "order_service", "serve", env=environment)
+        self._services.append(service)
+        self._roots["service"] = [child.pid for child in self._services]
+        url = f"http://127.0.0.1:{port}"
+        _await_ready(f"{url}/readyz", service)
+        return url
+
+    def stop_services(self) -> None:
+        """End every replica, as a deployment does."""
+        for service in self._services:
+            service.stop([(signal.SIGTERM, _STOPS_WITHIN_S)])
+        self._services.clear()
+        self._roots["service"] = []
 
     def partners_take(self, latency_s: float) -> None:
         """From now on partners answer after so many seconds."""
@@ -73,14 +98,14 @@ class System:
         with urllib.request.urlopen(request, timeout=10):  # noqa: S310
             pass
 
-    async def drained(self) -> None:
+    async def drained(self, within_s: float = _DRAINED_WITHIN_S) -> None:
         """Return when the broker has acknowledged every event that is due."""
-        until = time.monotonic() + _DRAINED_WITHIN_S
+        until = time.monotonic() + within_s
         connection = await connect_one(self.postgres.dsn())
         try:
             while await fetchval(connection, "reader_lag", name=READER) is not None:
                 if time.monotonic() > until:
-                    raise LauncherError(f"The relay did not drain within {_DRAINED_WITHIN_S:.0f} seconds.")
+                    raise LauncherError(f"The relay did not drain within {within_s:.0f} seconds.")
                 await asyncio.sleep(0.05)
         finally:
             await connection.close()
@@ -96,11 +121,8 @@ class System:
         asyncio.run(self._prepare())
         partners = self._child("partners", "order_service.bench.partners", "--die-with-parent", env=dict(os.environ))
         self._partners = _address(partners)
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("ORDER_SERVICE_")}
-        service = self._child("service", "order_service", "serve", env=clean | self._environment())
-        _await_ready(f"{self.url}/readyz", service)
-        pids = (service.pid, self.postgres.pid, self.kafka.pid, partners.pid)
-        self._roots = dict(zip(PARTS, pids, strict=True))
+        self._roots = {"postgres": [self.postgres.pid], "broker": [self.kafka.pid], "partners": [partners.pid]}
+        self.url = self.start_service()
 
     async def _prepare(self) -> None:
         await migrate(self.postgres.dsn())
@@ -117,7 +139,6 @@ class System:
             "DATABASE_URL": self.postgres.dsn(),
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap,
             **{f"{name}_URL": self._partners for name in ("PAYMENT", "INVENTORY", "CART")},
-            "PORT": self.url.rpartition(":")[2],
             "DATA_DIR": str(self.folder),
         }
         return {f"ORDER_SERVICE_{name}": value for name, value in settings.items()}
@@ -145,6 +166,18 @@ def _cpu_of(root: int) -> float:
             continue
         total += times.user + times.system + times.children_user + times.children_system
     return total
+
+
+def _memory_of(root: int) -> float:
+    """Of a process and its descendants, in megabytes."""
+    total = 0
+    process = psutil.Process(root)
+    for one in (process, *process.children(recursive=True)):
+        try:
+            total += one.memory_full_info().pss if psutil.LINUX else one.memory_info().rss
+        except psutil.Error:
+            continue
+    return total / 2**20
 
 
 def _address(partners: Child) -> str:

@@ -40,6 +40,71 @@ def test_orders_reads_and_the_floor_are_measured_side_by_side(tmp_path: Path) ->
             assert line["serviceUs"] > 0
 
 
+@pytest.mark.timeout(400)
+def test_a_backlog_is_drained_in_order_and_delays_are_taken(tmp_path: Path) -> None:
+    done = bench(tmp_path, "backlog", "--events", "4000", "--seconds", "1", "--rate", "100", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert json.loads((tmp_path / "bench" / "results" / "backlog.json").read_text()) == told
+    assert 0 < told["events"] <= 4000
+    assert (told["outOfOrder"], told["repeated"]) == (0, 0)
+    assert told["perS"] > 0
+    assert 0 < told["mbAtBegin"] < told["mbAtMost"] * 1.5
+    assert 0 < told["delayP50Ms"] <= told["delayP99Ms"] <= told["delayMostMs"]
+
+
+@pytest.mark.timeout(400)
+def test_the_tables_grow_to_each_size_that_is_asked_for(tmp_path: Path) -> None:
+    done = bench(tmp_path, "growth", "--orders", "12000,13000", "--seconds", "0.5", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [line["workload"] for line in told["lines"] if line["clients"] == 64] == [
+        "create, 12,000 orders",
+        "create + pay, 12,000 orders",
+        "create, 13,000 orders",
+        "create + pay, 13,000 orders",
+    ]
+    assert all(line["perS"] > 0 and line["postgresUs"] > 0 for line in told["lines"])
+    assert [note.partition(" orders")[0] for note in told["notes"]] == ["12,000", "13,000"]
+
+
+@pytest.mark.timeout(400)
+def test_two_replicas_are_measured_beside_one(tmp_path: Path) -> None:
+    done = bench(tmp_path, "replicas", "--seconds", "0.5", "--json")
+    assert done.returncode == 0, done.stderr
+    names = {line["workload"] for line in json.loads(done.stdout)["lines"]}
+    assert names == {f"{name}, {n}" for name in ("create", "create + pay") for n in ("1 replica", "2 replicas")}
+
+
+@pytest.mark.timeout(400)
+def test_a_soak_tells_the_memory_of_every_part_as_time_goes_on(tmp_path: Path) -> None:
+    done = bench(tmp_path, "soak", "--minutes", "0.1", "--every", "3", "--rate", "50")
+    assert done.returncode == 0, done.stderr
+    head, *lines = done.stdout.splitlines()
+    assert head.split() == [
+        "minute",
+        "a",
+        "second",
+        "postgres",
+        "MB",
+        "broker",
+        "MB",
+        "partners",
+        "MB",
+        "service",
+        "MB",
+    ]
+    assert [line.split()[0] for line in lines] == ["0.1", "0.1"]
+    told = json.loads((tmp_path / "bench" / "results" / "soak.json").read_text())
+    assert all(mb > 1 for span in told["spans"] for mb in span["megabytes"].values())
+
+
+def test_sizes_that_are_no_numbers_are_said(tmp_path: Path) -> None:
+    done = bench(tmp_path, "growth", "--orders", "many")
+    said = "order-service: --orders many is not a list of numbers, as in 10000,100000."
+    assert (done.returncode, done.stderr.strip()) == (1, said)
+
+
 def test_every_workload_is_measured_in_both_forms() -> None:
     full, quick = steps(quick=False), steps(quick=True)
     assert {step.workload for step in quick} == {step.workload for step in full}

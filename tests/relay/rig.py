@@ -53,7 +53,8 @@ async def until_relayed(s: Store) -> None:
     """Wait until nothing is left to relay."""
 
     async def done() -> bool:
-        return await lag_s(s.pool, READER) is None and bool(await s.value("select count(*) from log_readers"))
+        # In this order: a reader that begins between the two questions has everything before it.
+        return bool(await s.value("select count(*) from log_readers")) and await lag_s(s.pool, READER) is None
 
     await until(done)
 

@@ -49,6 +49,22 @@ def test_what_comes_while_a_question_is_under_way_goes_together_into_the_next() 
     asyncio.run(story())
 
 
+def test_a_question_that_is_under_way_is_put_again_for_those_who_come_meanwhile() -> None:
+    async def story() -> None:
+        asked = Asked()
+        first = asyncio.ensure_future(asked.squares(1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert asked.batches == [[1]]
+        later = asyncio.ensure_future(asked.squares(1))
+        await asyncio.sleep(0)
+        asked.go.set()
+        assert await asyncio.gather(first, later) == [1, 1]
+        assert asked.batches == [[1], [1]]
+
+    asyncio.run(story())
+
+
 def test_a_key_without_a_row_is_none_and_an_unreadable_row_is_a_fault_for_its_own_askers() -> None:
     async def story() -> None:
         asked = Asked()

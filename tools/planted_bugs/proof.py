@@ -77,6 +77,10 @@ class ProofFailed(Exception):
     """The tests could not be run at all, which says nothing about the bug."""
 
 
+class Endless(ProofFailed):
+    """It has not ended in time."""
+
+
 def imports(project: Path, file: str) -> str | None:
     """What keeps this file of the copy from being imported; None if nothing does, and for what is not Python."""
     if not file.endswith(".py"):
@@ -93,12 +97,15 @@ def first_failure(project: Path, tests: Sequence[str], *, workers: int = 0) -> F
         spread = ["-n", str(workers), "--dist", "loadfile"] if workers else ["-p", "no:xdist"]
         plugins = ["-p", "tools.planted_bugs.witness", "-p", "no:cacheprovider"]
         options = ["-x", "-q", "--tb=line", "-o", f"timeout={_TEST_ENDS_WITHIN_S}", *spread, *plugins]
-        done = _python(
-            project,
-            ["-m", "pytest", *options, *tests],
-            within_s=_STAGE_ENDS_WITHIN_S,
-            env={witness.FILE: str(seen)},
-        )
+        try:
+            done = _python(
+                project,
+                ["-m", "pytest", *options, *tests],
+                within_s=_STAGE_ENDS_WITHIN_S,
+                env={witness.FILE: str(seen)},
+            )
+        except Endless:
+            return Failure(tests[0], "Timeout", "the tests did not come to their end")
         if done.returncode == 0:
             return None
         if seen.exists():
@@ -121,7 +128,7 @@ def _python(
         except subprocess.TimeoutExpired:
             os.killpg(child.pid, signal.SIGKILL)
             told, _ = child.communicate()
-            raise ProofFailed(
+            raise Endless(
                 f"{' '.join(arguments[:3])} ... has not ended after {within_s:.0f} s\n{told[-2000:]}"
             ) from None
         return subprocess.CompletedProcess(command, child.returncode, told)

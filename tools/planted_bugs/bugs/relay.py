@@ -125,8 +125,8 @@ order by l.position
         "event-ids-by-version",
         "The id of an event is made from the version, so that two events of one version have the same one.",
         "order_service/events.py",
-        '"ce_id": f"{row.order_id}.{sequence}",',
-        '"ce_id": f"{row.order_id}.{row.version}",',
+        '("ce_id", b"%b.%d" % (order_id, sequence)),',
+        '("ce_id", b"%b.%d" % (order_id, row.version)),',
         ("tests/relay/test_relay.py::test_a_record_is_a_cloud_event_in_binary_mode",),
     ),
     Bug(

@@ -171,8 +171,16 @@ TROUBLE = (
         "a-question-joins-one-that-is-under-way",
         "A question gets the answer of a statement that began before it, and misses what was written between.",
         _GATHER,
-        "batch = {key: self._waiting.pop(key) for key in list(self._waiting)[: self._limit]}",
-        "batch = {key: self._waiting[key] for key in list(self._waiting)[: self._limit]}",
+        "            batch = {key: self._waiting.pop(key) for key in list(self._waiting)[: self._limit]}\n"
+        "            try:\n"
+        "                found = await self._ask(list(batch))\n",
+        "            batch = {key: self._waiting[key] for key in list(self._waiting)[: self._limit]}\n"
+        "            try:\n"
+        "                try:\n"
+        "                    found = await self._ask(list(batch))\n"
+        "                finally:\n"
+        "                    for key in batch:\n"
+        "                        del self._waiting[key]\n",
         (_OF_GATHER,),
     ),
     Bug(
