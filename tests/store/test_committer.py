@@ -55,6 +55,38 @@ async def test_what_comes_while_a_commit_is_under_way_goes_together_into_the_nex
         assert await s.value("select max(n) from (select count(*) n from order_log group by xid) as sizes") == 64
 
 
+async def test_what_no_request_waits_for_goes_with_the_next_statement(database: str) -> None:
+    async with store(database) as s, committing(database) as committer:
+        order = await s.reserved()
+        cart = call(order, CallKind.CLEAR_CART).call_id
+        cleared = asyncio.create_task(committer.commit(entry(order, Answered(cart, CartCleared()))))
+        await asyncio.sleep(0)
+        other = entry(None, placing())
+        results = await asyncio.gather(cleared, committer.commit(other))
+        assert [result.applied for result in results] == [True, True]
+        of_other = await s.value("select xid::text from order_log where order_id = $1::uuid", other.order_id)
+        assert await s.value("select xmin::text from partner_calls where id = $1::uuid", cart) == of_other
+
+
+async def test_what_no_request_waits_for_is_written_if_nothing_follows_it_too(database: str) -> None:
+    async with store(database) as s, committing(database) as committer:
+        order = await s.reserved()
+        cart = call(order, CallKind.CLEAR_CART).call_id
+        async with asyncio.timeout(30):
+            assert (await committer.commit(entry(order, Answered(cart, CartCleared())))).applied
+        assert await s.value("select state from partner_calls where id = $1::uuid", cart) != "open"
+
+
+async def test_a_committer_that_is_closed_writes_what_no_request_waits_for_first(database: str) -> None:
+    async with store(database) as s, committing(database) as committer:
+        order = await s.reserved()
+        answer = Answered(call(order, CallKind.CLEAR_CART).call_id, CartCleared())
+        cleared = asyncio.create_task(committer.commit(entry(order, answer)))
+        await asyncio.sleep(0)
+        await committer.close()
+        assert (await cleared).applied
+
+
 async def test_two_decisions_on_one_order_are_never_in_one_statement(database: str) -> None:
     async with store(database) as s, committing(database) as committer:
         order = await s.reserved()

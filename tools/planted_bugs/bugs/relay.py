@@ -130,6 +130,14 @@ order by l.position
         ("tests/relay/test_relay.py::test_a_record_is_a_cloud_event_in_binary_mode",),
     ),
     Bug(
+        "what-is-read-ahead-is-read-twice",
+        "The rows read while the broker writes are those that it is writing.",
+        _RELAY,
+        "reader.read(rows[-1].cursor, limit=limit)",
+        "reader.read(limit=limit)",
+        ("tests/relay/test_relay.py::test_the_events_of_each_order_come_in_their_order_without_a_gap",),
+    ),
+    Bug(
         "a-relay-that-cannot-end",
         "The keeper of the lease loses the word to end when it comes while the lease is being prolonged.",
         _RELAY,

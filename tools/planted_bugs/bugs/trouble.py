@@ -184,6 +184,14 @@ TROUBLE = (
         (_OF_GATHER,),
     ),
     Bug(
+        "who-rides-along-waits-for-ever",
+        "An answer that no request waits for is written with the next statement, or not at all.",
+        "order_service/store/committer.py",
+        "        await asyncio.sleep(PATIENCE_S)\n        self._begin()\n",
+        "        await asyncio.sleep(PATIENCE_S)\n",
+        ("tests/store/test_committer.py::test_what_no_request_waits_for_is_written_if_nothing_follows_it_too",),
+    ),
+    Bug(
         "a-queue-without-an-end",
         "Commits wait for a database that hangs until the memory is full.",
         "order_service/store/committer.py",
