@@ -92,6 +92,10 @@ def test_make_run_hands_on_its_settings_and_the_signal_to_stop(
         command, cwd=set_up, env=environment(), stdout=subprocess.PIPE, text=True, process_group=0
     ) as running:
         assert running.stdout is not None
-        assert running.stdout.readline() == "dev on port 8123 in here\n"
-        send(running.pid, number)
-        assert running.stdout.readline() == heard
+        try:
+            assert running.stdout.readline() == "dev on port 8123 in here\n"
+            send(running.pid, number)
+            assert running.stdout.readline() == heard
+        except BaseException:
+            os.killpg(running.pid, signal.SIGKILL)
+            raise
