@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,11 +52,10 @@ def test_a_cancel_ends_the_wait_of_a_payment_at_once_and_gives_back_what_was_cha
             partners.plan("charge", held(answer))
             paying = asyncio.create_task(shop.command(order_id, Pay()))
             await partners.until_asked("charge")
-            started = time.monotonic()
             assert (await shop.command(order_id, Cancel("changed my mind"))).status == 200
+            assert shop.waiters == 0  # told by the cancel's own statement, not at the deadline
             refused = await paying
             assert (refused.status, document(refused)["code"]) == (409, "not-payable")
-            assert time.monotonic() - started < 0.9
             answer.set()
             order = await shop.until(order_id, status="refunded", stock="released")
             assert (order["payment"]["captured"], order["payment"]["refunded"]) == (order["total"], order["total"])
@@ -133,10 +131,9 @@ def test_a_locked_order_is_answered_for_in_time_and_holds_up_no_other(database: 
             lock = f"begin; select 1 from orders where id = '{locked}' for update; select pg_sleep(3); rollback"
             holder = asyncio.create_task(script(database, lock))
             await asyncio.sleep(0.3)
-            started = time.monotonic()
             waiting = asyncio.create_task(shop.command(locked, Pay(), key="k"))
             assert (await shop.command(free, Pay())).status == 200
-            assert time.monotonic() - started < 1
+            assert not waiting.done()
             refused = await waiting
             assert (refused.status, document(refused)["code"]) == (503, "service-unavailable")
             assert not holder.done()
