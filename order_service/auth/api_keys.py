@@ -60,6 +60,10 @@ class ApiKeys:
         self.lookups = 0
         """Statements sent so far."""
 
+    def known(self, key: str) -> Principal | None:
+        """Who has this key, as far as that can be told without asking anybody."""
+        return self._known.get(digest_of(key)) if key.startswith(PREFIX) else None
+
     async def find(self, key: str) -> Principal | None:
         """Who has this key, None if nobody has, or not any more; raises what a database that is away raises."""
         if not _SHAPE.fullmatch(key):

@@ -213,3 +213,12 @@ def test_the_process_lives_even_if_it_is_not_ready(api: Served, orders: Recorder
     orders.error = RuntimeError("everything is broken")
     assert api.get("/livez").status == 200
     assert api.get("/readyz").problem() == (503, "not-ready")
+
+
+def test_an_answer_comes_in_one_piece_and_so_wakes_its_client_once(api: Served) -> None:
+    with api.connect() as connection:
+        for _ in range(20):
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            head, _, body = connection.recv(65536).partition(b"\r\n\r\n")
+            assert f"content-length: {len(body)}\r\n".encode() in head + b"\r\n"
+            assert body
