@@ -49,7 +49,7 @@ class _TurnedAway:
 class _InOnePiece:
     """The transport of one answer: its head goes out with the first of its body, in one system call and one packet.
 
-    A client would wake up twice otherwise, and most of what a small answer costs is its way through the kernel.
+    The event loop writes at once what it is given: in two pieces, the client would wake up twice.
     """
 
     __slots__ = ("_begun", "_head", "_transport", "is_closing")

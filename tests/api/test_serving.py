@@ -74,13 +74,15 @@ def test_new_connections_are_refused_once_the_door_is_closed_but_idle_ones_end_a
 
 
 def test_while_it_drains_it_serves_but_says_that_it_is_not_ready() -> None:
-    with serving(drain_s=1.5) as api:
+    with serving(drain_s=2.5) as api:
         assert api.get("/readyz").status == 200
         api.process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         assert api.get("/readyz").problem() == (503, "not-ready")
         assert api.get("/livez").status == 200
         assert slow(api, 0.1) == (200, BODY)
+        time.sleep(0.9)
+        assert api.get("/livez").status == 200
         assert api.rest() == ["draining", "worked", "lifespan ends", "served"]
 
 
@@ -89,7 +91,9 @@ def test_a_request_that_takes_too_long_is_told_so_when_the_time_is_up() -> None:
         answer = threads.submit(api.post, f"{ORDER}/cancel", {"reason": "30"})
         time.sleep(0.7)
         api.process.send_signal(signal.SIGTERM)
-        refused = answer.result(10)
+        time.sleep(0.5)
+        assert not answer.done()
+        refused = answer.result(5)
         assert refused.problem() == (503, "service-unavailable")
         assert refused.headers["connection"] == "close"
         assert api.rest() == ["draining", "lifespan ends", "served"]

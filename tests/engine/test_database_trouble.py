@@ -86,9 +86,10 @@ def test_a_database_that_says_nothing_is_answered_for_and_found_again(database: 
                 shop.orders.command(shop.ask(Pay()), order_id, Pay()),
                 shop.orders.place(shop.ask(placing()), placing()),
             ]
-            *answers, health, same = await asyncio.gather(
-                *asked, shop.orders.health(), shop.orders.health(), return_exceptions=True
-            )
+            async with asyncio.timeout(8):
+                *answers, health, same = await asyncio.gather(
+                    *asked, shop.orders.health(), shop.orders.health(), return_exceptions=True
+                )
             assert [type(answer) for answer in answers] == [ServiceUnavailable] * len(asked)
             told: Any = health
             assert health is same  # many probes, one check

@@ -78,7 +78,8 @@ def test_a_stop_with_a_database_that_says_nothing_ends_and_loses_nothing(
             await partners.until_asked("charge")
             gate.open.clear()
             answer.set()
-            await running.stop()
+            async with asyncio.timeout(10):
+                await running.stop()
             assert (await paying).status == 202
             async with replica(database, partners) as other:
                 await other.until(order_id, status="confirmed")
