@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from typing import Any
-from uuid import uuid4
 
 from msgspec import Struct
 
 from order_service.core.answers import Unanswered
 from order_service.core.requests import AvailabilityRequest, StockItem
 from order_service.partners.ports import AvailabilityAnswer, Inventory
+from order_service.randomness import random_uuid
 
 AT_ONCE = 2
 """Calls under way: the next one need not wait for the whole of the one before."""
@@ -129,7 +129,7 @@ class Together:
         until = max(one.until for one in group)
         return await self._inventory.availability(
             AvailabilityRequest(tuple(StockItem(product, quantity) for product, quantity in need.items())),
-            str(uuid4()),  # a key of its own each time, or the answer might be an old one
+            random_uuid(),  # a key of its own each time, or the answer might be an old one
             deadline_s=until - self._loop.time(),
             correlation_id=group[0].correlation_id,
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from base64 import b32encode
 from datetime import UTC, datetime
 from operator import mul
+
+from order_service.randomness import random16
 
 
 class DatabaseClock:
@@ -41,13 +42,14 @@ def new_order_id(now: datetime) -> str:
     """A UUID of version 7 (RFC 9562, section 5.7): ids sort by the time of creation, also within one millisecond."""
     global _last_ms, _counter
     ms = int(now.timestamp() * 1000)
+    random = random16()
     if ms > _last_ms:
-        _last_ms, _counter = ms, int.from_bytes(os.urandom(2), "big") >> 6
+        _last_ms, _counter = ms, int.from_bytes(random[:2], "big") >> 6
     else:
         _counter += 1
         if _counter >= 1 << 12:
             _last_ms, _counter = _last_ms + 1, 0
-    tail = int.from_bytes(os.urandom(8), "big") & ((1 << 62) - 1)
+    tail = int.from_bytes(random[8:], "big") & ((1 << 62) - 1)
     text = f"{(_last_ms << 80) | (7 << 76) | (_counter << 64) | (2 << 62) | tail:032x}"
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
@@ -64,7 +66,7 @@ def new_order_number() -> str:
     55 random bits: among five million orders a clash is less likely than one in two thousand, and it is met by
     drawing another number.
     """
-    text = b32encode(os.urandom(7)).translate(_CROCKFORD)[:11].decode()
+    text = b32encode(random16()[:7]).translate(_CROCKFORD)[:11].decode()
     text += _ALPHABET[check_value(text)]
     return f"{text[:4]}-{text[4:8]}-{text[8:]}"
 

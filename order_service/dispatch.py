@@ -77,6 +77,7 @@ class Dispatcher:
     """Makes calls, at most ``at_once`` per partner; a call waits for its turn only as long as its lease allows."""
 
     def __init__(self, partners: Partners, *, timeout_s: float, lease_s: float, at_once: int = 256) -> None:
+        self._loop = asyncio.get_running_loop()
         self._partners = partners
         self._timeout_s = timeout_s
         self._slack_s = lease_s - timeout_s
@@ -110,7 +111,7 @@ class Dispatcher:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Run in the background and keep hold of it: the event loop alone would forget it."""
-        task = asyncio.create_task(work)
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

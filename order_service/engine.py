@@ -11,7 +11,6 @@ import random
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from uuid import uuid4
 
 import msgspec
 import structlog
@@ -25,6 +24,7 @@ from order_service.core.messages import NOT_FINAL, Asked, Closing, Decision, End
 from order_service.core.model import Policy
 from order_service.core.outcome import Outcome, outcome
 from order_service.problems import Conflict, OrderNotFound, StaleVersion, problem
+from order_service.randomness import random_uuid
 from order_service.requests import Reply
 from order_service.store.commit import Entry, KeyBinding, Remember, Result, StoredReply, Verdict
 from order_service.store.committer import Committer
@@ -84,17 +84,20 @@ class Applied(Struct, frozen=True):
 class Waiter:
     """A request that waits for its answer; ``binding`` is the Idempotency-Key under which the answer is remembered."""
 
-    def __init__(self, asked: Asked, binding: KeyBinding | None, correlation_id: str) -> None:
+    def __init__(
+        self, asked: Asked, binding: KeyBinding | None, correlation_id: str, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.asked = asked
         self.binding = binding
         self.correlation_id = correlation_id
-        self.reply: asyncio.Future[Reply | None] = asyncio.get_running_loop().create_future()
+        self._loop = loop
+        self.reply: asyncio.Future[Reply | None] = loop.create_future()
         """None where the answer has come by another way, or not in time, and is to be looked up."""
 
     async def told(self, within_s: float) -> None:
         """Wait until ``reply`` is there; after ``within_s`` seconds it is None."""
         if not self.reply.done():
-            timer = asyncio.get_running_loop().call_later(within_s, self._give_up)
+            timer = self._loop.call_later(within_s, self._give_up)
             try:
                 await self.reply
             finally:
@@ -348,7 +351,7 @@ class Engine:
         answered = next((c for c in decision.closings if c.call_id == decision.answered), None)
         return Entry(
             decision=decision,
-            decision_id=uuid4(),
+            decision_id=random_uuid(),
             base=base,
             actor=frame.actor,
             correlation_id=frame.correlation_id,

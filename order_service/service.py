@@ -28,6 +28,7 @@ from order_service.engine import Engine, Frame, KeyTaken, Waiter, location_of, r
 from order_service.health import Health
 from order_service.metrics import Gauges
 from order_service.partners.door import Partners
+from order_service.patience import Patience
 from order_service.problems import (
     CartChanged,
     CartUnavailable,
@@ -66,7 +67,7 @@ def _or_unavailable(method: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_
         service = args[0]
         assert isinstance(service, OrderService)
         try:
-            async with asyncio.timeout(service.patience_s):
+            with service.patience():
                 return await method(*args, **kwargs)
         except DATABASE_AWAY as fault:
             log.warning("database_away", fault=f"{type(fault).__name__}: {fault}")
@@ -97,7 +98,8 @@ class OrderService:
         self._health = health
         self._gauges = gauges
         self._deadline_s = request_deadline_s
-        self.patience_s = request_deadline_s + ANSWER_WITHIN_S
+        self._loop = asyncio.get_running_loop()
+        self.patience = Patience(request_deadline_s + ANSWER_WITHIN_S)
         self.ready = False
 
     # --- writes ---
@@ -119,7 +121,7 @@ class OrderService:
             return await self._unless_twin(ask, refusal)
         message = replace(message, order_id=new_order_id(self._engine.clock.now()), order_number=new_order_number())
         binding = self._binding(ask, deadline)
-        waiter = Waiter(Asked("place"), binding, ask.correlation_id)
+        waiter = Waiter(Asked("place"), binding, ask.correlation_id, self._loop)
         try:
             applied = await self._engine.place(message, _frame(ask), key=binding, waiter=waiter)
         except KeyTaken:
@@ -138,7 +140,7 @@ class OrderService:
             known = await call_exists(self._pool, order_id, message.call_id)
             message = replace(message, known=known)
         binding = self._binding(ask, deadline)
-        waiter = Waiter(Asked("done"), binding, ask.correlation_id)
+        waiter = Waiter(Asked("done"), binding, ask.correlation_id, self._loop)
         try:
             applied = await self._engine.apply(
                 order_id, message, _frame(ask), key=binding, if_match=ask.if_match, hint=hint, waiter=waiter

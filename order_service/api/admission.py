@@ -43,17 +43,17 @@ _ORDERS = b"/api/v1/orders"
 _log = structlog.get_logger("order_service.api")
 
 
-def rank_of(method: bytes, url: bytes) -> int | None:
+def rank_of(method: str, url: bytes) -> int | None:
     """The rank of a request; None for one that is never turned away."""
     if not url.startswith(_ORDERS):
         return None
-    if method == b"POST":
+    if method == "POST":
         if len(url) == len(_ORDERS):
             return CREATE
         return KEEP if url.endswith((b"/payment", b"/cancel")) else CHANGE
-    if method == b"GET" or method == b"HEAD":
+    if method == "GET" or method == "HEAD":
         return LIST if url.startswith(b"/user/", len(_ORDERS)) else CHANGE
-    return CHANGE if method == b"PUT" else None
+    return CHANGE if method == "PUT" else None
 
 
 class Admission:

@@ -30,10 +30,7 @@ th, td { text-align: left; vertical-align: top; padding: .15rem 1rem .15rem 0; }
 .method { font-weight: 700; }
 """
 _DIGEST = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
-_POLICY = (
-    b"content-security-policy",
-    f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; frame-ancestors 'none'".encode(),
-)
+_POLICY = f"default-src 'none'; style-src 'sha256-{_DIGEST}'; base-uri 'none'; frame-ancestors 'none'".encode()
 
 
 class DocRoutes:
@@ -58,7 +55,7 @@ class DocRoutes:
 
 def _page(exchange: Exchange, body: bytes) -> Answer:
     answer = Answer(exchange, 200, HTML, body)
-    answer.headers.append(_POLICY)
+    answer.add(b"content-security-policy", _POLICY)
     return answer
 
 

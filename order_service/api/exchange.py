@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-import secrets
 import time
+from typing import TYPE_CHECKING
 
-from litestar.types import HTTPScope, Receive
-
+from order_service.api.cycle import Cycle
 from order_service.api.refusals import (
     BodyTooLarge,
     InvalidIdempotencyKey,
@@ -17,7 +16,11 @@ from order_service.api.refusals import (
     RequestTimeout,
     UnsupportedMediaType,
 )
+from order_service.randomness import random16
 from order_service.requests import Ask, Principal
+
+if TYPE_CHECKING:
+    from order_service.api.operations import Operation
 
 MAX_BODY = 256 * 1024
 MAX_DISCARD = 8 * 1024 * 1024
@@ -31,13 +34,9 @@ _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-
 _JSON = re.compile(r"application/json[ \t]*(?:;.*)?", re.IGNORECASE)
 
 
-class ClientGone(Exception):
-    """The client hung up before its request was complete: nobody is left to answer."""
-
-
 def correlation_id_of(given: str | None) -> str:
     """The client's own id where it can be one, else a new one."""
-    return given if given and _CORRELATION.fullmatch(given) else secrets.token_hex(16)
+    return given if given and _CORRELATION.fullmatch(given) else random16().hex()
 
 
 class Exchange:
@@ -51,50 +50,45 @@ class Exchange:
         "body_read",
         "body_timeout_s",
         "correlation_id",
+        "cycle",
+        "header",
         "headers",
         "late",
         "method",
+        "operation",
+        "params",
+        "path",
         "principal",
-        "receive",
-        "repeated",
-        "scope",
+        "query",
         "started",
         "status",
     )
 
-    def __init__(self, scope: HTTPScope, receive: Receive, body_timeout_s: float = BODY_TIMEOUT_S) -> None:
+    def __init__(self, cycle: Cycle, body_timeout_s: float = BODY_TIMEOUT_S) -> None:
         self.started = time.perf_counter()
-        self.scope = scope
-        self.method: str = scope["method"]
-        self.receive = receive
+        self.cycle = cycle
+        head = cycle.head
+        self.method = head.method
+        self.path: str = head.path
+        """Decoded as soon as it was found to be the path of something."""
+        self.query = head.query
+        self.headers = head.headers
+        self.header = head.value
         self.body_timeout_s = body_timeout_s
-        pairs = list(scope["headers"])
-        self.headers: dict[bytes, bytes] = dict(pairs)
-        names = [name for name, _ in pairs] if len(pairs) != len(self.headers) else []
-        self.repeated = frozenset(name for name in names if names.count(name) > 1)
+        self.operation: Operation | None = None
+        """None until a route was found."""
+        self.params: dict[str, str] = {}
+        """The path parameters, decoded."""
         self.principal: Principal | None = None
         self.status = 0
         self.body_read = False
         self.late = False
         self.correlation_id = correlation_id_of(self.header(b"x-correlation-id"))
 
-    def header(self, name: bytes) -> str | None:
-        """The value of a header, None if there is none; a repeated header has no value that could be believed."""
-        value = self.headers.get(name)
-        if value is None:
-            return None
-        return "" if name in self.repeated else value.decode("latin-1")
-
     @property
     def route(self) -> str:
         """The template of the route, such as ``/api/v1/orders/{orderId}``; empty until one was found."""
-        handler = self.scope.get("route_handler")
-        return str(handler.opt.get("template", "")) if handler is not None else ""
-
-    @property
-    def params(self) -> dict[str, str]:
-        """The path parameters, decoded."""
-        return self.scope["path_params"]
+        return self.operation.path if self.operation is not None else ""
 
     def ask(self, raw: bytes, *, if_match: bool = True) -> Ask:
         """The frame of a write with this body; raises a refusal where a header cannot be read."""
@@ -119,7 +113,7 @@ class Exchange:
         )
 
     def _fingerprint(self, raw: bytes) -> bytes:
-        told = (self.method.encode(), self.scope["path"].encode(), raw)
+        told = (self.method.encode(), self.path.encode(), raw)
         return hashlib.sha256(b"\0".join(told)).digest()
 
     def _if_match(self) -> int | None:
@@ -154,6 +148,8 @@ class Exchange:
         declared = self.headers.get(b"content-length", b"")
         if declared.isdigit() and int(declared[:20]) > MAX_BODY:
             raise BodyTooLarge(MAX_BODY)
+        if self.cycle.whole:  # as most are by now: no timer for those
+            return await self._chunks()
         try:
             async with asyncio.timeout(self.body_timeout_s):
                 return await self._chunks()
@@ -175,12 +171,9 @@ class Exchange:
         return chunk
 
     async def _chunk(self) -> tuple[bytes, bool]:
-        message = await self.receive()
-        if message["type"] != "http.request":
-            raise ClientGone
-        more = message.get("more_body", False)
+        chunk, more = await self.cycle.receive()
         self.body_read = not more
-        return message.get("body", b""), more
+        return chunk, more
 
     async def discard(self) -> bool:
         """Read what is left of a refused request's body, within bounds of size and time; true if nothing is left.

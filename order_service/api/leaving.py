@@ -31,7 +31,7 @@ class LeavingProtocol(LimitedProtocol):
     def on_headers_complete(self) -> None:
         """The head is complete; the answer says whether it is the last."""
         super().on_headers_complete()
-        if self.leaving.last_answers:
+        if self.leaving.last_answers and self.cycle is not None:
             self.cycle.keep_alive = False
 
     def on_response_complete(self) -> None:

@@ -7,31 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import re
-import secrets
-from typing import Any
 
 import structlog
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from order_service.api.admission import KEEP, Admission, rank_of
+from order_service.api.connection import MAX_HEAD, Connection, HeadTooLarge
+from order_service.api.cycle import STATUS_LINE, Head
 from order_service.api.exchange import correlation_id_of
 from order_service.api.refusals import HeadersTooLarge, MalformedRequest, RequestTimeout
 from order_service.core.errors import Refusal
 from order_service.problems import ServiceUnavailable, problem
+from order_service.randomness import random16
 
-MAX_HEAD = 32 * 1024
-"""Bytes of request line and headers."""
 HEAD_TIMEOUT_S = 10.0
 """From a request's first byte to the end of its headers."""
 BODY_GRACE_S = 15.0
 """From the end of the headers to the end of the body, whoever reads it: longer than the application's own limit."""
 WRITE_TIMEOUT_S = 30.0
 """How long a client may leave an answer unread."""
+KEEP_ALIVE_S = 30.0
+"""How long a connection is kept for the next request."""
 MAX_CONNECTIONS = 900
 """Open at a time: below the usual limit of 1,024 open files, so that files for other uses remain."""
 
 _log = structlog.get_logger("order_service.api")
-_CONTINUE = b"HTTP/1.1 100 "
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 
 
@@ -39,54 +38,27 @@ class _TurnedAway:
     """Stands where a request's cycle would: nothing is to be done but to read the body to its end."""
 
     response_started = response_complete = True
-    message_event = asyncio.Event()
 
-    def __init__(self, rank: int, keep_alive: bool) -> None:
+    def __init__(self, rank: int, keep_alive: bool, correlation_id: str) -> None:
         self.rank = rank
         self.keep_alive = keep_alive
+        self.correlation_id = correlation_id
+
+    def disconnect(self) -> None:
+        """Nobody waits for that."""
 
 
-class _InOnePiece:
-    """The transport of one answer: its head goes out with the first of its body, in one system call and one packet.
-
-    The event loop writes at once what it is given: in two pieces, the client would wake up twice.
-    """
-
-    __slots__ = ("_begun", "_head", "_transport", "is_closing")
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self._head: bytes | None = None
-        self._begun = False
-        self.is_closing = transport.is_closing
-
-    def write(self, data: bytes) -> None:
-        """Keep the head until there is more; an interim answer (RFC 9110, section 15.2) comes before it."""
-        if self._head is not None:
-            data, self._head = self._head + data, None
-            self._transport.write(data)
-        elif self._begun or data.startswith(_CONTINUE):
-            self._transport.write(data)
-        else:
-            self._begun, self._head = True, data
-
-    def close(self) -> None:
-        """Send what was kept, and no more."""
-        if self._head is not None:
-            self.write(b"")
-        self._transport.close()
-
-
-class LimitedProtocol(HttpToolsProtocol):
-    """The server's protocol with deadlines and a bound on the head; refuses in problem documents."""
+class LimitedProtocol(Connection):
+    """A connection with deadlines and a bound on the head; refuses in problem documents."""
 
     admission = Admission()
     head_timeout_s = HEAD_TIMEOUT_S
     body_grace_s = BODY_GRACE_S
     write_timeout_s = WRITE_TIMEOUT_S
+    keep_alive_s = KEEP_ALIVE_S
     max_connections = MAX_CONNECTIONS
 
-    def connection_made(self, transport: Any) -> None:
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has connected, and owes a request."""
         super().connection_made(transport)
         self.admission.watch(self.loop)
@@ -117,39 +89,37 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head is complete: from here on the application answers."""
-        size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-        if size > MAX_HEAD:
-            raise _HeadTooLarge
-        if sum(name == b"host" for name, _ in self.headers) != 1 and self.parser.get_http_version() == "1.1":
+        if len(self.url) + self.head_size > MAX_HEAD:
+            raise HeadTooLarge
+        if self.hosts != 1 and self.parser.get_http_version() == "1.1":
             raise _NotOneHost
-        if self._comes_in():
-            super().on_headers_complete()
-            if self.cycle.scope["method"] != "HEAD":  # there the head is all that is written
-                self.cycle.transport = _InOnePiece(self.transport)  # type: ignore[assignment]
+        super().on_headers_complete()
         self._body_since, self._head_since, self._waiting_since = self._head_since, None, None
 
-    def _comes_in(self) -> bool:
+    def begin(self, head: Head) -> None:
         """Let the request in, or put in its place that it was turned away. One behind another's answer always is in."""
-        method = self.parser.get_method()
-        rank = rank_of(method, self.url)
+        rank = rank_of(head.method, self.url)
         cycle = self.cycle
         if rank is None or not (cycle is None or cycle.response_complete) or self.pipeline:
-            return True
-        if self.admission.enter(rank):
-            self.scope["leave"] = self.admission.leave  # type: ignore[typeddict-unknown-key]
-            return True
+            super().begin(head)
+        elif self.admission.enter(rank):
+            super().begin(head)
+            assert self.cycle is not None
+            self.cycle.leave = self.admission.leave
+        else:
+            self._turn_away(rank, correlation_id_of(head.value(b"x-correlation-id")))
+
+    def _turn_away(self, rank: int, correlation_id: str) -> None:
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         # The body that somebody announces and waits to be asked for is not wanted.
-        turned_away = _TurnedAway(rank, keep_alive and not self.expect_100_continue)
+        turned_away = _TurnedAway(rank, keep_alive and not self.expect_100_continue, correlation_id)
         self.cycle = turned_away  # type: ignore[assignment]
         if self.expect_100_continue:
             self._tell_turned_away(turned_away)
-        return False
 
     def _tell_turned_away(self, it: _TurnedAway) -> None:
         """Few bytes, and no line in the log: there are many."""
-        given = next((value for name, value in self.headers if name == b"x-correlation-id"), b"")
-        self.transport.write(_busy(correlation_id_of(given.decode("latin-1")), it.rank, it.keep_alive))
+        self.transport.write(_busy(it.correlation_id, it.rank, it.keep_alive))
         if not it.keep_alive:
             self.transport.close()
 
@@ -157,8 +127,9 @@ class LimitedProtocol(HttpToolsProtocol):
         """The last byte of a request."""
         super().on_message_complete()
         self._body_since = None
-        if isinstance(self.cycle, _TurnedAway) and not self.transport.is_closing():
-            self._tell_turned_away(self.cycle)
+        turned_away: object = self.cycle
+        if isinstance(turned_away, _TurnedAway) and not self.transport.is_closing():
+            self._tell_turned_away(turned_away)
             self._waiting_since = self.loop.time()
 
     def on_response_complete(self) -> None:
@@ -186,36 +157,27 @@ class LimitedProtocol(HttpToolsProtocol):
         elif _older(self._body_since, now, self.body_grace_s) or _older(self._stuck_since, now, self.write_timeout_s):
             self.transport.abort()
         elif self._head_since is None and _older(
-            self._waiting_since, now, self.head_timeout_s + self.timeout_keep_alive
+            self._waiting_since, now, self.keep_alive_s + (0 if self.cycle else self.head_timeout_s)
         ):
             self.transport.close()
 
-    def send_400_response(self, msg: str) -> None:
+    def unreadable(self) -> None:
         """What the parser cannot read: answered as every other fault is."""
-        oversized = self._head_since is not None and self._too_large()
+        oversized = self._head_since is not None and len(self.url) + self.head_size > MAX_HEAD
         self.refuse(HeadersTooLarge(MAX_HEAD) if oversized else MalformedRequest())
-
-    def _too_large(self) -> bool:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > MAX_HEAD
 
     def refuse(self, refusal: Refusal) -> None:
         """Answer without the application, and close: what follows on this connection cannot be read."""
         if self.transport.is_closing():
             return
         cycle = self.cycle
-        answering = cycle is not None and not cycle.response_complete
-        if answering and self._body_since is None:
+        if cycle is not None and not cycle.response_complete and self._body_since is None:
             # The fault is in what follows a request that is being worked on: that one keeps its answer.
             cycle.keep_alive = False
             self.flow.pause_reading()
             return
-        if not answering or not cycle.response_started:
-            self.transport.write(_told(refusal))
+        self.transport.write(_told(refusal))
         self.transport.close()
-
-
-class _HeadTooLarge(Exception):
-    """Ends the parser's work from within."""
 
 
 class _NotOneHost(Exception):
@@ -238,7 +200,7 @@ def _without_upgrade(data: bytes) -> bytes:
 
 def _told(refusal: Refusal) -> bytes:
     """The bytes of a refusal, and its line in the log."""
-    correlation_id = secrets.token_hex(16)
+    correlation_id = random16().hex()
     _log.info("connection refused", status=refusal.status, code=refusal.code, correlation_id=correlation_id)
     return _bytes_of(refusal, correlation_id, keep_alive=False)
 

@@ -19,14 +19,14 @@ _CURSOR = re.compile(f"[!-~]{{1,{MAX_CURSOR}}}")
 
 def no_query(exchange: Exchange) -> None:
     """Refuse every parameter: this operation has none."""
-    if exchange.scope["query_string"]:
+    if exchange.query:
         faults = [Fault(f"?{name}", "is not a known parameter") for name in _parse(exchange)]
         raise ValidationFailed(faults or [Fault("?", "this operation takes no parameters")])
 
 
 def page_query(exchange: Exchange) -> tuple[int, str | None, Status | None]:
     """Limit, cursor and status of a list."""
-    if not exchange.scope["query_string"]:
+    if not exchange.query:
         return DEFAULT_LIMIT, None, None
     found = _parse(exchange)
     faults: list[Fault] = []
@@ -50,7 +50,7 @@ def page_query(exchange: Exchange) -> tuple[int, str | None, Status | None]:
 def _parse(exchange: Exchange) -> dict[str, list[str]]:
     """Name -> values, in the order in which the names came."""
     try:
-        text = exchange.scope["query_string"].decode("ascii")
+        text = exchange.query.decode("ascii")
         pairs = parse_qsl(
             text, keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=_MAX_FIELDS
         )

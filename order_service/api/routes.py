@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -14,13 +14,12 @@ from order_service.api.answers import JSON, Answer, of_reply
 from order_service.api.exchange import Exchange
 from order_service.api.query import no_query, page_query
 from order_service.api.refusals import Fault, ValidationFailed
+from order_service.api.router import Route
 from order_service.api.strict import Reader
 from order_service.core.errors import CallNotFound
 from order_service.core.messages import Command, RetryCall
 from order_service.problems import OrderNotFound
 from order_service.requests import Orders, Principal
-
-Route = Callable[[Exchange], Awaitable[Answer]]
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _USER = re.compile(bodies.USER_ID)

@@ -15,7 +15,7 @@ from msgspec import Struct
 from order_service.api.admission import Admission
 from order_service.api.frame import Api
 from order_service.api.leaving import Leaving, LeavingProtocol
-from order_service.api.protocol import BODY_GRACE_S, HEAD_TIMEOUT_S, MAX_CONNECTIONS, WRITE_TIMEOUT_S
+from order_service.api.protocol import BODY_GRACE_S, HEAD_TIMEOUT_S, KEEP_ALIVE_S, MAX_CONNECTIONS, WRITE_TIMEOUT_S
 from order_service.handover import Mailbox
 from order_service.signals import Signals
 
@@ -32,7 +32,7 @@ class Limits(Struct, frozen=True):
     head_timeout_s: float = HEAD_TIMEOUT_S
     body_grace_s: float = BODY_GRACE_S
     write_timeout_s: float = WRITE_TIMEOUT_S
-    keep_alive_s: int = 30
+    keep_alive_s: float = KEEP_ALIVE_S
     connections: int = MAX_CONNECTIONS
     """Open at a time; one more is told to come back later."""
     drain_s: float = 0.0
@@ -120,8 +120,6 @@ class Server(uvicorn.Server):
             await asyncio.wait(tasks, timeout=_CANCELLED_END_WITHIN_S)
         for connection in self._connections:
             connection.transport.close()
-        if not self.force_exit:
-            await self.lifespan.shutdown()
 
     async def _shut(self, doors: list[socket.socket]) -> None:
         """Take no more connections. Those that the kernel has let in are served, unless the door stays in use."""
@@ -206,23 +204,24 @@ def build(
             "head_timeout_s": limits.head_timeout_s,
             "body_grace_s": limits.body_grace_s,
             "write_timeout_s": limits.write_timeout_s,
+            "keep_alive_s": limits.keep_alive_s,
             "max_connections": limits.connections,
             "admission": admission or Admission(),
             "leaving": leaving,
         },
     )
     config = uvicorn.Config(
-        app,
+        app,  # type: ignore[arg-type]  # handed on to the protocol, which is ours
         host=host,
         port=port,
         http=protocol,
         ws="none",
-        lifespan="on",
+        interface="asgi3",
+        lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=limits.keep_alive_s,
     )
     return Server(config, limits, draining, leaving)
 

@@ -11,7 +11,7 @@ from order_service.metrics import CONTENT_TYPE
 from order_service.requests import Orders
 
 _encode = msgspec.json.Encoder().encode
-_TEXT = (b"content-type", CONTENT_TYPE.encode())
+_TEXT = CONTENT_TYPE.encode()
 _ALIVE = b'{"status":"ok"}'
 
 

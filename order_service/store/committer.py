@@ -54,11 +54,13 @@ class _NotSent(ConnectionError):
 
 
 class _Job:
-    def __init__(self, prepared: Prepared, then: Callable[[Result], None] | None) -> None:
+    def __init__(
+        self, prepared: Prepared, then: Callable[[Result], None] | None, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.prepared = prepared
         self.then = then
         self.since = time.monotonic()
-        self.future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.future: asyncio.Future[Result] = loop.create_future()
 
     def fail(self, error: Exception) -> None:
         if isinstance(error, asyncpg.PostgresError):
@@ -80,6 +82,7 @@ class _Job:
 class Committer:
     """The way to commit: one statement at a time, of up to ``limit`` entries. Cancelling a waiter cancels nothing.
 
+    Make it inside the running loop.
     ``observe`` is told how many entries each statement takes.
     """
 
@@ -93,6 +96,7 @@ class Committer:
     ) -> None:
         self.observe = observe
         self._most_waiting = most_waiting
+        self._loop = asyncio.get_running_loop()
         self._pool = pool
         self._limit = limit
         self._queue: list[_Job] = []
@@ -114,12 +118,12 @@ class Committer:
             raise ConnectionError("The service is stopping.")
         if len(self._queue) >= self._most_waiting:
             raise ConnectionError("Too many commits wait for the database.")
-        job = _Job(prepare(entry), then)
+        job = _Job(prepare(entry), then, self._loop)
         self._queue.append(job)
         if job.prepared.awaited:
             self._begin()
         elif self._patient is None or self._patient.done():
-            self._patient = asyncio.create_task(self._begin_soon())
+            self._patient = self._loop.create_task(self._begin_soon())
         return await job.future
 
     def waits_s(self) -> float:
@@ -135,7 +139,7 @@ class Committer:
 
     def _begin(self) -> None:
         if self._queue and (self._worker is None or self._worker.done()):
-            self._worker = asyncio.create_task(self._work())
+            self._worker = self._loop.create_task(self._work())
 
     async def _begin_soon(self) -> None:
         await asyncio.sleep(PATIENCE_S)
@@ -189,7 +193,7 @@ class Committer:
 
     def _do_aside(self, job: _Job, work: Coroutine[Any, Any, Result]) -> None:
         """See one entry through beside the others, so that it holds none of them up."""
-        task = asyncio.create_task(self._settle(job, work))
+        task = self._loop.create_task(self._settle(job, work))
         self._aside.add(task)
         task.add_done_callback(self._aside.discard)
 

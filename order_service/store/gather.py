@@ -19,7 +19,7 @@ class Gather(Generic[K, R, V]):
 
     An answer is of some moment after its question was put. A row that cannot be read is a fault for those who asked for
     it, not for their neighbours. Nobody's going away takes anything from the others. At most ``most_waiting`` keys
-    wait to be asked for.
+    wait to be asked for. Make it inside the running loop.
     """
 
     def __init__(
@@ -30,6 +30,7 @@ class Gather(Generic[K, R, V]):
         limit: int = 64,
         most_waiting: int = MOST_WAITING,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._ask = ask
         self._read = read
         self._limit = limit
@@ -44,10 +45,10 @@ class Gather(Generic[K, R, V]):
         """
         if len(self._waiting) >= self._most_waiting and key not in self._waiting:
             raise ConnectionError("Too many questions wait for the database.")
-        answer: asyncio.Future[V | None] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[V | None] = self._loop.create_future()
         self._waiting.setdefault(key, []).append(answer)
         if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
+            self._worker = self._loop.create_task(self._work())
         return await answer
 
     async def close(self) -> None:

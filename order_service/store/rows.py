@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,13 +11,14 @@ from msgspec import Struct
 from order_service.core.answers import CallKind
 from order_service.core.messages import Asked, Call, Closing, Decision, End
 from order_service.core.model import Attempt, OpenCall, Order, Refund
+from order_service.randomness import random16
 from order_service.store.hashing import FIRST_PREV_HASH, contacts_hash, row_hash
 from order_service.store.load import Loaded
 
 LONGEST_RETRY_S = 3600.0
 """A partner's wish to be left alone is honoured up to an hour."""
 
-_SALT_BYTES = 16
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -70,7 +69,7 @@ class Entry(Struct, frozen=True):
     """
 
     decision: Decision
-    decision_id: uuid.UUID
+    decision_id: str
     base: Loaded | None
     actor: str
     correlation_id: str
@@ -250,7 +249,7 @@ def _after(entry: Entry, gate: str, rows: dict[str, list[Row]]) -> Loaded:
     order = decision.state.order
     contacts, version, digest = (None, 0, b"") if base is None else _contacts_of(base)
     if decision.contacts is not None:
-        contacts, version, salt = _encode(decision.contacts), order.version, secrets.token_bytes(_SALT_BYTES)
+        contacts, version, salt = _encode(decision.contacts), order.version, random16()
         digest = contacts_hash(salt, contacts)
         rows["contact"] = [(version, contacts.decode(), salt)]
     snapshot = base.snapshot if base is not None else b""
@@ -314,7 +313,7 @@ def _log_row(entry: Entry, snapshot: str, contacts_digest: bytes, *, prev_hash: 
         "events": decision.events,
         "contacts_hash": contacts_digest,
     }
-    digest = row_hash(prev_hash, order_id=order.id, decision_id=str(entry.decision_id), **content)
+    digest = row_hash(prev_hash, order_id=order.id, decision_id=entry.decision_id, **content)
     content["events"] = ",".join(decision.events)
     return (*content.values(), prev_hash, digest)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from contextlib import asynccontextmanager
-from typing import Any
 
 import structlog
 import uvloop
@@ -27,13 +25,6 @@ class SlowRecorder(Recorder):
         return Reply(200, BODY, 3)
 
 
-@asynccontextmanager
-async def lifespan(_: Any) -> Any:
-    print("lifespan begins", flush=True)
-    yield
-    print("lifespan ends", flush=True)
-
-
 async def main(drain_s: float, graceful_s: int) -> None:
     orders = SlowRecorder()
 
@@ -41,7 +32,7 @@ async def main(drain_s: float, graceful_s: int) -> None:
         orders.ready = False
         print("draining", flush=True)
 
-    app = create_app(orders, lifespan=[lifespan])
+    app = create_app(orders)
     limits = Limits(drain_s=drain_s, graceful_s=graceful_s)
     await serve(
         app,

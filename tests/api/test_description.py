@@ -86,8 +86,10 @@ def test_every_reference_leads_somewhere(described: dict[str, Any]) -> None:
 
 
 def test_it_describes_exactly_what_is_served(described: dict[str, Any]) -> None:
-    app = create_app(Recorder())
-    served = {(method, route.path_format) for route in app.routes for method in route.methods if method != "OPTIONS"}
+    router = create_app(Recorder()).router
+    served = {(operation.method, operation.path) for operation in router.operations}
+    for method, path in served:
+        assert method in router.find(path)[0], f"{method} {path}"
     told = {(method.upper(), path) for path, operations in described["paths"].items() for method in operations}
     assert told == served == {(operation.method, operation.path) for operation in OPERATIONS}
     assert set(re.findall(r"\{(\w+)\}", " ".join(described["paths"]))) == {"orderId", "userId", "callId", "code"}

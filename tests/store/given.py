@@ -74,7 +74,7 @@ def entry(
     if decision.answered is not None and "call_token" not in fields:
         assert base is not None
         fields["call_token"] = base.tokens[decision.answered]
-    known: dict[str, Any] = {"decision_id": uuid.uuid4(), "actor": "tester", "correlation_id": "corr-1"}
+    known: dict[str, Any] = {"decision_id": str(uuid.uuid4()), "actor": "tester", "correlation_id": "corr-1"}
     return Entry(decision=decision, base=base, **{"lease_s": LEASE_S, **known, **fields})
 
 
