@@ -50,7 +50,7 @@ STEP_ENDS_WITHIN_S = 2.0
 
 PARTNERS = ("inventory", "cart", "payment")
 
-_PARTNER = {
+_PARTNER: dict[str, str] = {
     CallKind.RESERVE: "inventory",
     CallKind.RELEASE: "inventory",
     CallKind.COMMIT: "inventory",
@@ -70,7 +70,7 @@ _AWAITED = (CallKind.RESERVE, CallKind.CHARGE, CallKind.CHECK_PAYMENT, CallKind.
 
 def partner_of(kind: str) -> str:
     """Which partner a kind of call goes to."""
-    return _PARTNER.get(CallKind(kind), "payment")
+    return _PARTNER.get(kind, "payment")
 
 
 class Dispatcher:

@@ -286,8 +286,10 @@ class Engine:
         if waiter is not None and decision.asked is not None:
             waiter.asked = decision.asked
             waiting = [*waiting, waiter]  # not for others to see before it is true that the command was applied
-        settled = self._settle(decision, base, waiting)
-        entry = self._entry(base, decision, frame, key, call, settled)
+        order = decision.state.order
+        snapshot = _encode(order) if base is None or decision.change is not None else base.snapshot
+        settled = self._settle(decision, base, waiting, snapshot)
+        entry = self._entry(base, decision, frame, key, call, settled, snapshot)
         sent = time.monotonic()
 
         def committed(done: Result) -> None:
@@ -335,6 +337,7 @@ class Engine:
         key: KeyBinding | None,
         call: Owed | None,
         settled: list[tuple[Waiter, Reply]],
+        snapshot: bytes,
     ) -> Entry:
         remember = []
         if key is not None and decision.asked is not None:
@@ -352,6 +355,7 @@ class Engine:
         return Entry(
             decision=decision,
             decision_id=random_uuid(),
+            snapshot=snapshot,
             base=base,
             actor=frame.actor,
             correlation_id=frame.correlation_id,
@@ -361,7 +365,7 @@ class Engine:
             remember=tuple(remember),
             # A call that a person wants sent again is left to the worker, which has its bytes.
             lease_s=0 if decision.message == RETRY else self._lease_s,
-            retry_in_s=_pause_s(call, answered),
+            retry_in_s=_pause_s(call, answered) if _repeats(decision) else 0.0,
         )
 
     def give_interim(self, order_id: str) -> None:
@@ -372,9 +376,13 @@ class Engine:
                 who.reply.set_result(None)
 
     @staticmethod
-    def _settle(decision: Decision, base: Loaded | None, waiting: list[Waiter]) -> list[tuple[Waiter, Reply]]:
+    def _settle(
+        decision: Decision, base: Loaded | None, waiting: list[Waiter], snapshot: bytes
+    ) -> list[tuple[Waiter, Reply]]:
         """Answers that this commit settles; those with a key are remembered in the same statement."""
         order = decision.state.order
+        if not waiting:
+            return []
         contacts = _encode(decision.contacts) if decision.contacts is not None else base and base.contacts
         body = None
         settled = []
@@ -382,7 +390,7 @@ class Engine:
             result = outcome(who.asked, order)
             if not result.settled:
                 continue
-            body = body or document(_encode(order), contacts or NO_CONTACTS)
+            body = body or document(snapshot, contacts or NO_CONTACTS)
             created = order.id if who.asked.kind == "place" else None
             settled.append((who, render(result, body, order.version, who.correlation_id, created)))
         return settled
@@ -416,6 +424,10 @@ class Engine:
             waiting.remove(waiter)
         if not waiting:
             del self._waiters[order_id]
+
+
+def _repeats(decision: Decision) -> bool:
+    return any(closing.end is End.AGAIN for closing in decision.closings)
 
 
 def _pause_s(call: Owed | None, answered: Closing | None) -> float:

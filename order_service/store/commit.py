@@ -33,6 +33,9 @@ class Verdict(StrEnum):
     """Somebody else was writing to the order all the while: try again."""
 
 
+_VERDICTS = {verdict.value: verdict for verdict in Verdict}
+
+
 class Result(Struct, frozen=True):
     """``at`` is the database's time.
 
@@ -65,7 +68,7 @@ async def commit_prepared(connection: asyncpg.Connection | asyncpg.Pool, prepare
     assert len({p.entry.order_id for p in prepared}) == len(prepared), "one order, one entry"
     columns, parts = arguments(prepared)
     rows = await fetch(connection, query("commit", parts), **columns)
-    verdicts = {row["n"]: (Verdict(row["verdict"]), row["at"]) for row in rows}
+    verdicts = {row["n"]: (_VERDICTS[row["verdict"]], row["at"]) for row in rows}
     return [_result(one, *verdicts[n]) for n, one in enumerate(prepared)]
 
 

@@ -59,7 +59,8 @@ class Remember(Struct, frozen=True):
 class Entry(Struct, frozen=True):
     """One decision, and all that is written with it.
 
-    ``base`` is what it was decided on, None for a new order. ``call_token`` is the token of the lease under which
+    ``base`` is what it was decided on, None for a new order; ``snapshot`` the JSON of the order as it becomes, encoded
+    once for log, answer and next decision. ``call_token`` is the token of the lease under which
     ``decision.answered`` was called; it is required exactly when ``decision.answered`` is set. New calls without
     delay, and calls that a person wants sent again, are leased to this process for ``lease_s`` seconds; with
     ``lease_s`` 0 any process may claim them at once. A call that is sent again (``End.AGAIN``) is due after
@@ -71,6 +72,7 @@ class Entry(Struct, frozen=True):
     decision: Decision
     decision_id: str
     base: Loaded | None
+    snapshot: bytes
     actor: str
     correlation_id: str
     traceparent: str | None = None
@@ -255,7 +257,7 @@ def _after(entry: Entry, gate: str, rows: dict[str, list[Row]]) -> Loaded:
     snapshot = base.snapshot if base is not None else b""
     log_hash = base.log_hash if base is not None else FIRST_PREV_HASH
     if decision.change is not None:
-        snapshot = _encode(order)
+        snapshot = entry.snapshot
         row = _log_row(entry, snapshot.decode(), digest, prev_hash=log_hash)
         rows["log"] = [row]
         log_hash = row[-1]

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
+import msgspec
 
 from order_service.core.answers import Answer, CallKind, PaymentState, Reserved
 from order_service.core.decide import decide
@@ -74,7 +75,8 @@ def entry(
     if decision.answered is not None and "call_token" not in fields:
         assert base is not None
         fields["call_token"] = base.tokens[decision.answered]
-    known: dict[str, Any] = {"decision_id": str(uuid.uuid4()), "actor": "tester", "correlation_id": "corr-1"}
+    known: dict[str, Any] = {"snapshot": msgspec.json.encode(decision.state.order)}
+    known |= {"decision_id": str(uuid.uuid4()), "actor": "tester", "correlation_id": "corr-1"}
     return Entry(decision=decision, base=base, **{"lease_s": LEASE_S, **known, **fields})
 
 

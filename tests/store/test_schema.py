@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -146,7 +147,9 @@ async def test_the_check_of_facets_is_the_rules_table(database: str) -> None:
 def with_order(one: Entry, change: Callable[[Order], Order]) -> Entry:
     """The entry with another order in its decision, as a faulty rule would make it."""
     decision = one.decision
-    return replace(one, decision=replace(decision, state=replace(decision.state, order=change(decision.state.order))))
+    order = change(decision.state.order)
+    changed = replace(decision, state=replace(decision.state, order=order))
+    return replace(one, decision=changed, snapshot=msgspec.json.encode(order))
 
 
 def captured(order: Order, amount: int) -> Order:
