@@ -82,14 +82,8 @@ TROUBLE = (
         "shed-after-something-was-written",
         "A request is told that there is no room for it, and is carried out all the same.",
         "order_service/api/protocol.py",
-        """        if self.expect_100_continue:
-            self._tell_turned_away(turned_away)
-        return False
-""",
-        """        if self.expect_100_continue:
-            self._tell_turned_away(turned_away)
-        return True
-""",
+        "        else:\n            self._turn_away(",
+        "        else:\n            super().begin(head)\n            self._turn_away(",
         (_OF_ADMISSION,),
     ),
     Bug(
