@@ -187,6 +187,7 @@ class Dispatcher:
                 call.key,
                 timeout_s=self._timeout_s,
                 correlation_id=call.correlation_id,
+                alone=call.attempts > 1,
             )
         finally:
             turn.release()

@@ -10,13 +10,17 @@ from collections import Counter
 from collections.abc import Callable
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 Answer = tuple[int, bytes]
 
 KEYS_REMEMBERED = 1_000_000
 """Answers kept by key; the oldest go first, long after anybody could repeat them."""
 
+MOST_RESERVES = 64
+"""In one request."""
+
+_RESERVATIONS = "/api/v1/inventory/reservations"
 _DECLINED = "tok_declined"
 _encode = msgspec.json.Encoder().encode
 
@@ -36,6 +40,15 @@ class _Reserve(Struct, rename="camel"):
     reservation_id: str
     order_id: str
     items: list[Item]
+
+
+class _Keyed(Struct, rename="camel"):
+    idempotency_key: str
+    reservation: Raw
+
+
+class _ReserveMany(Struct):
+    reservations: list[_Keyed]
 
 
 class _Clear(Struct, rename="camel"):
@@ -100,6 +113,7 @@ class World:
         self._posts: dict[tuple[str, ...], Callable[[list[str], bytes], Answer]] = {
             ("inventory", "availability"): self._availability,
             ("inventory", "reservations"): self._reserve,
+            ("inventory", "reservations", "bulk"): self._reserve_many,
             ("inventory", "reservations", "release"): self._release,
             ("inventory", "reservations", "commit"): self._commit,
             ("carts", "clear"): self._clear,
@@ -123,7 +137,7 @@ class World:
             return 404, b'{"error":"no such path"}'
         self.calls["/".join(name)] += 1
         answer = serve(parts, body)
-        if name != ("inventory", "availability"):  # it changes nothing
+        if name not in _WITHOUT_A_KEY:
             if len(self._answers) >= KEYS_REMEMBERED:
                 del self._answers[next(iter(self._answers))]
             self._answers[path, key] = hash(body), answer
@@ -164,10 +178,25 @@ class World:
 
     def _availability(self, _: list[str], body: bytes) -> Answer:
         items = _ITEMS(body).items
-        return 200, b'{"items":[%b]}' % b",".join(
-            b'{"productId":%b,"availableQuantity":%d}' % (_encode(i.product_id), self.stock - self.held[i.product_id])
-            for i in items
+        return 200, b'{"items":[%b],"bulkReservations":%d}' % (
+            b",".join(
+                b'{"productId":%b,"availableQuantity":%d}'
+                % (_encode(i.product_id), self.stock - self.held[i.product_id])
+                for i in items
+            ),
+            MOST_RESERVES,
         )
+
+    def _reserve_many(self, _: list[str], body: bytes) -> Answer:
+        """Each as by itself: its key and its bytes mean the same there and here."""
+        answers = []
+        for one in _RESERVE_MANY(body).reservations:
+            status, said = self.post(_RESERVATIONS, one.idempotency_key.encode(), bytes(one.reservation))
+            answers.append(
+                b'{"reservationId":%b,"status":%d,"body":%b}'
+                % (_encode(_RESERVE(one.reservation).reservation_id), status, said)
+            )
+        return 200, b'{"reservations":[%b]}' % b",".join(answers)
 
     def _reserve(self, _: list[str], body: bytes) -> Answer:
         asked = _RESERVE(body)
@@ -245,11 +274,15 @@ class World:
         return payment
 
 
+_WITHOUT_A_KEY = {("inventory", "availability"), ("inventory", "reservations", "bulk")}
+"""A question changes nothing, and in a request of many each has its own."""
+
 _ID_AT = {("inventory", 4): 2, ("carts", 3): 1, ("payments", 3): 1}
 """Where the id stands in a path, by its first word and its length."""
 
 _ITEMS = msgspec.json.Decoder(_Items).decode
 _RESERVE = msgspec.json.Decoder(_Reserve).decode
+_RESERVE_MANY = msgspec.json.Decoder(_ReserveMany).decode
 _CLEAR = msgspec.json.Decoder(_Clear).decode
 _CHARGE = msgspec.json.Decoder(_Charge).decode
 _VOID = msgspec.json.Decoder(_Void).decode

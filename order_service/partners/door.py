@@ -67,8 +67,9 @@ async def dispatch_call(
     *,
     timeout_s: float,
     correlation_id: str = "",
+    alone: bool = True,
 ) -> Answer:
-    """Make the owed call once and return what it came to.
+    """Make the owed call once and return what it came to; unless ``alone``, others may be in the same request.
 
     Nothing a partner or the network does raises. Stored bytes that are not a request of this kind raise
     msgspec.DecodeError, an unknown kind ValueError: the row is broken, not the partner.
@@ -77,7 +78,7 @@ async def dispatch_call(
     within: _Within = {"deadline_s": timeout_s, "correlation_id": correlation_id}
     match request:
         case ReserveRequest():
-            return await partners.inventory.reserve(request, key, **within)
+            return await partners.inventory.reserve(request, key, alone=alone, **within)
         case ReleaseRequest():
             return await partners.inventory.release(request, key, **within)
         case CommitRequest():

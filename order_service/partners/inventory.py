@@ -30,6 +30,7 @@ from order_service.core.requests import (
 )
 from order_service.partners.ports import AvailabilityAnswer, ReservationAnswer
 from order_service.partners.reading import Body, Id, Pieces, PositiveAmount, Reader, refused
+from order_service.partners.reserves import Reserves
 from order_service.partners.wire import Reply, Wire, segment
 
 BASE = "/api/v1/inventory"
@@ -43,6 +44,8 @@ class _Available(Body, frozen=True):
 
 class _AvailabilityBody(Body, frozen=True):
     items: tuple[_Available, ...]
+    bulk_reservations: Pieces = 0
+    """How many reserves the inventory takes in one request; it offers none unless it says so."""
 
 
 class _ReservedBody(Body, frozen=True):
@@ -86,6 +89,7 @@ class HttpInventory:
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
+        self._reserves = Reserves(wire)
 
     async def availability(
         self, request: AvailabilityRequest, key: str, *, deadline_s: float, correlation_id: str = ""
@@ -101,19 +105,22 @@ class HttpInventory:
         )
         if isinstance(reply, Unanswered):
             return reply
-        return _available(request, reply) if reply.status == 200 else reply.undecided()
+        if reply.status != 200:
+            return reply.undecided()
+        body = _AVAILABILITY.read(reply)
+        if isinstance(body, Unanswered):
+            return body
+        if isinstance(body, Lied):
+            return Unanswered(body.detail)
+        self._reserves.offered(body.bulk_reservations)
+        return _available(request, body)
 
     async def reserve(
-        self, request: ReserveRequest, key: str, *, deadline_s: float, correlation_id: str = ""
+        self, request: ReserveRequest, key: str, *, deadline_s: float, correlation_id: str = "", alone: bool = True
     ) -> ReserveAnswer:
         """Hold all items or none: 201, 409; 400, 404 and 422 are our own fault."""
-        reply = await self._wire.post(
-            "reserve",
-            f"{BASE}/reservations",
-            encode_request(request),
-            key,
-            deadline_s=deadline_s,
-            correlation_id=correlation_id,
+        reply = await self._reserves.send(
+            request, key, alone=alone, deadline_s=deadline_s, correlation_id=correlation_id
         )
         if isinstance(reply, Unanswered):
             return reply
@@ -175,12 +182,7 @@ class HttpInventory:
         )
 
 
-def _available(request: AvailabilityRequest, reply: Reply) -> Mapping[str, int] | Unanswered:
-    body = _AVAILABILITY.read(reply)
-    if isinstance(body, Unanswered):
-        return body
-    if isinstance(body, Lied):
-        return Unanswered(body.detail)
+def _available(request: AvailabilityRequest, body: _AvailabilityBody) -> Mapping[str, int] | Unanswered:
     found: dict[str, int] = {}
     for item in body.items:
         if found.setdefault(item.product_id, item.available_quantity) != item.available_quantity:

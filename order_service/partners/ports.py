@@ -1,6 +1,6 @@
 """What the service may ask of its three partners.
 
-Every method makes one exchange and returns one value; nothing is raised for anything a partner or the
+Every method takes part in one exchange and returns one value; nothing is raised for anything a partner or the
 network does. `key` is the Idempotency-Key of a write, the same at every repeat. `deadline_s` bounds the
 whole exchange, the wait for a connection included, in seconds. Amounts are integers in minor units.
 """
@@ -56,9 +56,9 @@ class Inventory(Protocol):
         ...
 
     async def reserve(
-        self, request: ReserveRequest, key: str, *, deadline_s: float, correlation_id: str = ""
+        self, request: ReserveRequest, key: str, *, deadline_s: float, correlation_id: str = "", alone: bool = True
     ) -> ReserveAnswer:
-        """Hold all items or none."""
+        """Hold all items or none. Unless ``alone``, it may share its request with others that begin at this moment."""
         ...
 
     async def release(

@@ -16,6 +16,7 @@ from order_service.sandbox.world import World
 
 MAX_BODY = 2**20
 MAX_KEY = 255
+RESERVATIONS = "/api/v1/inventory/reservations"
 LEDGER_PIECE = 2_000
 """Effects written to the ledger's reader at a time, so that a long ledger holds up nobody."""
 
@@ -40,6 +41,7 @@ class Sandbox:
             [
                 web.post(f"{inventory}/availability", self.availability),
                 web.post(f"{inventory}/reservations", self.reserve),
+                web.post(f"{inventory}/reservations/bulk", self.reserve_many),
                 web.get(f"{inventory}/reservations/{{id}}", self.reservation),
                 web.post(f"{inventory}/reservations/{{id}}/release", self.release),
                 web.post(f"{inventory}/reservations/{{id}}/commit", self.commit),
@@ -88,6 +90,25 @@ class Sandbox:
         """POST /api/v1/inventory/reservations."""
         wanted = contract.read(await request.read(), contract.Reserve)
         return await self._write(request, lambda key, _: self._world.stock.reserve(wanted, key), delay=delay_s(wanted))
+
+    async def reserve_many(self, request: web.Request) -> web.StreamResponse:
+        """POST /api/v1/inventory/reservations/bulk: each as by itself; what takes its time holds up nobody."""
+        wanted = contract.read(await request.read(), contract.ReserveMany).reservations
+        reserves = [contract.read(bytes(one.reservation), contract.Reserve) for one in wanted]
+        answers = [
+            {"reservationId": reserve.reservation_id, "status": outcome.status, "body": outcome.body}
+            for one, reserve in zip(wanted, reserves, strict=True)
+            for outcome in [self._reserve_among_others(one, reserve)]
+        ]
+        return _answer(Outcome(200, {"reservations": answers}, remember=False))
+
+    def _reserve_among_others(self, one: contract.Keyed, wanted: contract.Reserve) -> Outcome:
+        if delay_s(wanted):
+            return refusal(503, "not-among-others", "this one takes its time: ask for it by itself")
+        key = one.idempotency_key
+        return self._once(
+            f"{RESERVATIONS} {key}", bytes(one.reservation), lambda: self._world.stock.reserve(wanted, key)
+        )
 
     async def reservation(self, request: web.Request) -> web.StreamResponse:
         """GET /api/v1/inventory/reservations/{reservationId}."""
@@ -220,18 +241,21 @@ class Sandbox:
         if not 0 < len(key) <= MAX_KEY:
             return _answer(refusal(400, "idempotency-key-missing", "send an Idempotency-Key of 1 to 255"))
         scope = f"{request.rel_url.raw_path} {key}"
-        known = self._world.remembered(scope, body)
-        if known is None and delay:
-            await asyncio.sleep(delay)
-            known = self._world.remembered(scope, body)  # a twin may have come first meanwhile
-        if known is not None:
-            return _answer(known)
-        self._settle()
-        outcome = self._world.settle(decide(key, body), scope, body)
-        self._settle()
+        if delay and self._world.remembered(scope, body) is None:
+            await asyncio.sleep(delay)  # a twin may come first meanwhile
+        outcome = self._once(scope, body, lambda: decide(key, body))
         if outcome.hold_s:
             await _keep_silent(request, outcome.hold_s)
         return _answer(outcome)
+
+    def _once(self, scope: str, body: bytes, decide: Callable[[], Outcome]) -> Outcome:
+        known = self._world.remembered(scope, body)
+        if known is not None:
+            return known
+        self._settle()
+        outcome = self._world.settle(decide(), scope, body)
+        self._settle()
+        return outcome
 
 
 async def _keep_silent(request: web.Request, seconds: float) -> None:

@@ -11,6 +11,9 @@ from msgspec import Meta
 
 T = TypeVar("T")
 
+MOST_RESERVES = 50
+"""In one request."""
+
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Quantity = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 Amount = Annotated[int, Meta(ge=0, le=2**53 - 1)]
@@ -39,6 +42,19 @@ class Reserve(_Body, frozen=True):
     reservation_id: Name
     order_id: Name
     items: Annotated[tuple[Item, ...], Meta(min_length=1)]
+
+
+class Keyed(_Body, frozen=True):
+    """One reserve among others: with the key that it would have by itself, and the same bytes."""
+
+    idempotency_key: Annotated[str, Meta(pattern=r"^[!-~]{1,255}\Z")]
+    reservation: msgspec.Raw
+
+
+class ReserveMany(_Body, frozen=True):
+    """POST /api/v1/inventory/reservations/bulk."""
+
+    reservations: Annotated[tuple[Keyed, ...], Meta(min_length=1, max_length=MOST_RESERVES)]
 
 
 class EndReservation(_Body, frozen=True):

@@ -3,7 +3,7 @@
 | product | what it does |
 |---|---|
 | `out-of-stock` | there is none |
-| `slow`, `stuck` | a reserve of it takes effect and is answered 2 s, 30 s later |
+| `slow`, `stuck` | a reserve of it takes effect and is answered 2 s, 30 s later; among others it gets 503 |
 | `flaky` | the first two reserves of an order get 503 |
 | any other | 1,000,000 pieces, unless set |
 """
@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from order_service.sandbox.contract import AskAvailability, EndReservation, Item, Reserve, summed
+from order_service.sandbox.contract import MOST_RESERVES, AskAvailability, EndReservation, Item, Reserve, summed
 from order_service.sandbox.journal import Change, Effect, Gone, Held, LetGo, StockSet, TurnedAway
 from order_service.sandbox.outcome import Outcome, refusal
 
@@ -50,9 +50,9 @@ class Stock:
         return max(0, self._on_hand.get(product_id, PLENTY) - self._used.get(product_id, 0))
 
     def availability(self, body: AskAvailability) -> Outcome:
-        """Tell what there is, each product once."""
+        """Tell what there is, each product once, and how many reserves may come in one request."""
         items = [{"productId": name, "availableQuantity": self.available(name)} for name in summed(body.items)]
-        return Outcome(200, {"items": items}, remember=False)
+        return Outcome(200, {"items": items, "bulkReservations": MOST_RESERVES}, remember=False)
 
     def view(self, reservation_id: str) -> Outcome:
         """Tell how a reservation stands."""

@@ -72,6 +72,9 @@ LIFE = (
     Step("reserve", 409, "too-late", "too-late"),
     Step("commit", 409, "commit", None, {"reservationId": "released-r1"}),
     Step("reserve", 422, None, None, {}, {"reservationId": "", "orderId": "x", "items": []}),
+    Step("reserveMany", 200, "two-orders", "two-orders"),
+    Step("reserveMany", 200, "two-orders", "two-orders"),
+    Step("reserveMany", 422, None, None, {}, {"reservations": []}),
     Step("cart", 200, None, "filled", {"userId": "ada"}),
     Step("cart", 200, None, None, {"userId": "nobody"}),
     Step("clear", 200, "clear", None, {"userId": "ada"}),
@@ -212,6 +215,10 @@ CALLS: list[asked.Request] = [
 ]
 
 
+RESERVES = [asked.ReserveRequest(f"o-r{number}", "o", ITEMS) for number in (2, 3)]
+AVAILABLE = b'{"items":[{"productId":"cup","availableQuantity":9}],"bulkReservations":2}'
+
+
 class Sent(NamedTuple):
     """A request as it came over the wire."""
 
@@ -223,16 +230,18 @@ class Sent(NamedTuple):
 
 @pytest.fixture
 def sent() -> Iterator[tuple[str, list[Sent]]]:
-    """A partner that writes down what it is asked and never says anything definite."""
+    """A partner that writes down what it is asked and says nothing but that it takes two reserves at once."""
     heard: list[Sent] = []
 
     class Listener(BaseHTTPRequestHandler):
         def _hear(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             heard.append(Sent(self.command.lower(), self.path, dict(self.headers), body))
-            self.send_response(503)
-            self.send_header("Content-Length", "0")
+            told = AVAILABLE if self.path.endswith("/availability") else b""
+            self.send_response(200 if told else 503)
+            self.send_header("Content-Length", str(len(told)))
             self.end_headers()
+            self.wfile.write(told)
 
         do_GET = do_POST = _hear
 
@@ -254,6 +263,8 @@ def test_everything_the_service_sends_is_in_the_documents(sent: tuple[str, list[
         await partners.inventory.availability(asked.AvailabilityRequest(ITEMS), "key", **within)  # type: ignore[arg-type]
         await partners.inventory.get("o-r1", **within)  # type: ignore[arg-type]
         await partners.cart.get("ada", **within)  # type: ignore[arg-type]
+        two = [partners.inventory.reserve(one, "key", alone=False, **within) for one in RESERVES]  # type: ignore[arg-type]
+        await asyncio.gather(*two)
         for call in CALLS:
             stored = asked.encode_request(call)
             await dispatch_call(partners, asked.kind_of(call), stored, "key", timeout_s=5, correlation_id="contract")

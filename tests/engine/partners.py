@@ -28,6 +28,8 @@ class ScriptedPartners:
 
     def __init__(self) -> None:
         self.url = ""
+        self.offers = 0
+        """How many reserves it takes in one request."""
         self.asked: list[Question] = []
         self.effects: list[Question] = []
         """What took effect: the first request with a key, if its plan let it through."""
@@ -64,21 +66,27 @@ class ScriptedPartners:
             self._came.notify_all()
 
         def effect() -> web.Response:
-            known = self._known.get((kind, question.key))
-            if known is None or not question.key:
-                known = self._known[kind, question.key] = self._first(question, request.path)
-                self.effects.append(question)
-            return web.json_response(known[1], status=known[0])
+            status, answer = self._once(question, request.path)
+            return web.json_response(answer, status=status)
 
         plans = self._plans[kind]
         return await plans.popleft()(effect) if plans else effect()
+
+    def _once(self, question: Question, path: str) -> tuple[int, dict[str, Any]]:
+        known = self._known.get((question.kind, question.key))
+        if known is None or not question.key:
+            known = self._known[question.kind, question.key] = self._first(question, path)
+            self.effects.append(question)
+        return known
 
     def _first(self, question: Question, path: str) -> tuple[int, dict[str, Any]]:
         body = question.body
         match question.kind:
             case "availability":
                 found = [{"productId": i["productId"], "availableQuantity": 1000} for i in body["items"]]
-                return 200, {"items": found}
+                return 200, {"items": found} | ({"bulkReservations": self.offers} if self.offers else {})
+            case "bulk":
+                return 200, {"reservations": [self._among_others(one) for one in body["reservations"]]}
             case "reserve":
                 return 201, {"reservationId": body["reservationId"]}
             case "charge":
@@ -94,6 +102,11 @@ class ScriptedPartners:
                 return 200, self._payments[path.rpartition("/")[2]]
             case _:
                 return 200, {}
+
+    def _among_others(self, one: dict[str, Any]) -> dict[str, Any]:
+        question = Question("reserve", one["idempotencyKey"], one["reservation"])
+        status, body = self._once(question, "")
+        return {"reservationId": question.body["reservationId"], "status": status, "body": body}
 
     def _charge(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         declined = body["paymentMethod"]["token"] == "tok_declined"

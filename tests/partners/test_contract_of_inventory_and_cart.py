@@ -6,6 +6,8 @@ than 10^12, of a product nobody named before.
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from partner_rig import Caller, fresh, items
 
@@ -116,6 +118,27 @@ def test_a_reserve_of_too_much_names_the_product_and_holds_nothing(call: Caller,
     )
     assert goods.available() == before
     assert goods.state() == ReservationAbsent()
+
+
+def test_reserves_that_come_together_are_answered_each_by_itself_and_repeated_by_themselves(call: Caller) -> None:
+    one, other, much = Goods(call), Goods(call), Goods(call)
+    before = [goods.available() for goods in (one, other, much)]
+    requests = [one.reserve(2), other.reserve(3), much.reserve(MORE_THAN_THERE_IS)]
+    keys = [fresh("key") for _ in requests]
+
+    async def together() -> list[object]:
+        inventory = call.partners.inventory
+        pairs = zip(requests, keys, strict=True)
+        return await asyncio.gather(*(inventory.reserve(r, key, deadline_s=10, alone=False) for r, key in pairs))
+
+    found = call.run(together())
+    again = [call(request, key) for request, key in zip(requests, keys, strict=True)]
+
+    assert found[:2] == again[:2] == [Reserved(), Reserved()]
+    for refused in (found[2], again[2]):
+        assert isinstance(refused, ReserveRefused)
+        assert [shortage.product_id for shortage in refused.shortages] == [much.product]
+    assert [goods.available() for goods in (one, other, much)] == [before[0] - 2, before[1] - 3, before[2]]
 
 
 def test_a_reserve_of_one_thing_too_much_holds_nothing_of_the_others(call: Caller, goods: Goods) -> None:
