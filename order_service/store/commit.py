@@ -66,8 +66,8 @@ async def commit(connection: asyncpg.Connection | asyncpg.Pool, entries: Sequenc
 async def commit_prepared(connection: asyncpg.Connection | asyncpg.Pool, prepared: Sequence[Prepared]) -> list[Result]:
     """As ``commit``, for entries whose rows are made already."""
     assert len({p.entry.order_id for p in prepared}) == len(prepared), "one order, one entry"
-    columns, parts = arguments(prepared)
-    rows = await fetch(connection, query("commit", parts), **columns)
+    values, parts = arguments(prepared)
+    rows = await fetch(connection, query("commit", parts), **values)
     verdicts = {row["n"]: (_VERDICTS[row["verdict"]], row["at"]) for row in rows}
     return [_result(one, *verdicts[n]) for n, one in enumerate(prepared)]
 

@@ -88,56 +88,6 @@ class Entry(Struct, frozen=True):
         return self.decision.state.order.id
 
 
-TABLES: dict[str, tuple[str, ...]] = {
-    "entry": (
-        *("n", "order_id", "decision_id", "gate", "version", "revision", "order_number", "call_id", "call_token"),
-    ),
-    "key": (
-        *("n", "principal", "route", "key", "fingerprint", "asked_kind", "asked_number", "asked_unchanged"),
-        *("busy_s", "status", "body", "version", "problem"),
-    ),
-    "state": (
-        *("n", "status", "stock", "payment_status", "captured", "refunded", "refund_in_flight", "settled_outside"),
-        *("version", "updated_at", "expires_at", "timer_at", "attention", "contacts_version", "event_sequence"),
-        "log_hash",
-    ),
-    "fresh": (
-        *("n", "order_number", "user_id", "currency", "subtotal", "shipping_cost", "tax", "discount", "total"),
-        "created_at",
-    ),
-    "log": (
-        *("n", "version", "message", "snapshot", "change", "actor", "reason", "correlation_id", "traceparent", "at"),
-        *("first_sequence", "events", "contacts_hash", "prev_hash", "hash"),
-    ),
-    "item": ("n", "line", "product_id", "sku", "name", "quantity", "unit_price", "total"),
-    "contact": ("n", "version", "document", "salt"),
-    "attempt": (
-        *("n", "attempt", "reference", "status", "amount", "payment_id", "decline_code", "surplus", "at"),
-        "deadline_at",
-    ),
-    "token": ("n", "attempt", "token"),
-    "refund": (
-        *("n", "refund", "reference", "attempt", "amount", "status", "surplus", "reason", "refund_id", "note", "at"),
-    ),
-    "call": (
-        "n",
-        "id",
-        "version",
-        "ordinal",
-        "kind",
-        "subject",
-        "key",
-        "request",
-        "attempts",
-        "token",
-        "lease_s",
-        "drop_s",
-    ),
-    "end": ("n", "call_id", "state", "parked_code", "parked_since", "outcome", "attempts", "lease_s"),
-    "reply": ("n", "principal", "route", "key", "status", "body", "version", "problem"),
-}
-"""The arrays of the commit statement: rows by name, with their columns; ``n`` is the number of the entry."""
-
 PARTS = {
     "key": "key",
     "state": "order",
@@ -152,11 +102,10 @@ PARTS = {
     "end": "ended",
     "reply": "replies",
 }
-"""Table -> the part of the statement that writes its rows; ``changed`` is the part for orders that existed before."""
-
-_COLUMNS = {table: [f"{table}_{name}" for name in names] for table, names in TABLES.items()}
+"""Rows -> the part of the statement that writes them; ``changed`` is the part for orders that existed before."""
 
 Row = tuple[Any, ...]
+"""The values of a row of ``commit_<table>``, a type of the database, behind ``n``, the number of the entry."""
 
 
 class Prepared(Struct, frozen=True):
@@ -181,8 +130,8 @@ class Prepared(Struct, frozen=True):
         return self.entry.base is not None and bool(self.rows.get("state"))
 
 
-def arguments(prepared: Sequence[Prepared]) -> tuple[dict[str, list[Any]], frozenset[str]]:
-    """All rows of all entries, turned into one array per column; and which parts of the statement they need."""
+def arguments(prepared: Sequence[Prepared]) -> tuple[dict[str, list[Row]], frozenset[str]]:
+    """All rows by table, each with the number of its entry; and which parts of the statement they need."""
     found: dict[str, list[Row]] = {"entry": []}
     for n, one in enumerate(prepared):
         for table, rows in one.rows.items():
@@ -191,14 +140,10 @@ def arguments(prepared: Sequence[Prepared]) -> tuple[dict[str, list[Any]], froze
     parts = {PARTS[table] for table in found.keys() & PARTS.keys()}
     if any(one.changes for one in prepared):
         parts.add("changed")
-    columns: dict[str, list[Any]] = {}
-    for table in ("entry", *(table for table, part in PARTS.items() if part in parts)):
-        names = _COLUMNS[table]
-        if table in found:
-            columns.update(zip(names, map(list, zip(*found[table], strict=True)), strict=True))
-        else:
-            columns.update((name, []) for name in names)
-    return columns, frozenset(parts)
+    for table, part in PARTS.items():
+        if part in parts:
+            found.setdefault(table, [])
+    return found, frozenset(parts)
 
 
 def prepare(entry: Entry) -> Prepared:
