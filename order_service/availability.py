@@ -49,18 +49,19 @@ class Together:
         self._patience: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def __call__(self, need: dict[str, int], *, deadline_s: float, correlation_id: str) -> AvailabilityAnswer:
-        """Pieces to be had of each product of ``need``, or why that is not known by the deadline."""
+    def ask(self, need: dict[str, int], *, deadline_s: float, correlation_id: str) -> asyncio.Future[AvailabilityAnswer]:
+        """Pieces to be had of each product of ``need``, or why that is not known by the deadline.
+
+        Whoever wants the answer no more cancels it.
+        """
         asked = _Asked(need, self._loop.time() + deadline_s, correlation_id, self._loop.create_future())
         self._waiting.append(asked)
         if not self._sending:
             self._sending = True
             self._loop.call_soon(self._send)  # with whoever else comes in this turn of the loop
         timer = self._loop.call_at(asked.until, _too_late, asked.answer)
-        try:
-            return await asked.answer
-        finally:
-            timer.cancel()
+        asked.answer.add_done_callback(lambda _: timer.cancel())
+        return asked.answer
 
     def _send(self) -> None:
         self._sending = False

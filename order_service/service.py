@@ -28,6 +28,7 @@ from order_service.engine import Engine, Frame, KeyTaken, Waiter, location_of, r
 from order_service.health import Health
 from order_service.metrics import Gauges
 from order_service.partners.door import Partners
+from order_service.partners.ports import AvailabilityAnswer
 from order_service.patience import Patience
 from order_service.problems import (
     CartChanged,
@@ -110,15 +111,21 @@ class OrderService:
         deadline = time.monotonic() + self._deadline_s
         if not _may_see(ask.principal, message.user_id):
             raise MissingScope(("service", "staff"), "An order for another user")
-        remembered = await self._remembered(ask)
-        if remembered is not None:
-            return remembered
+        need = _need(message)
+        # Asked beside the look at the key: nearly every request is a first one, and an answer in vain changes nothing.
+        available = self._availability.ask(need, deadline_s=self._deadline_s, correlation_id=ask.correlation_id)
         try:
-            if not _sees_all(ask.principal):
-                await self._check_cart(ask, message, deadline)
-            await self._check_availability(ask, message, deadline)
-        except Refusal as refusal:
-            return await self._unless_twin(ask, refusal)
+            remembered = await self._remembered(ask)
+            if remembered is not None:
+                return remembered
+            try:
+                if not _sees_all(ask.principal):
+                    await self._check_cart(ask, message, deadline)
+                _check_availability(ask, need, await available)
+            except Refusal as refusal:
+                return await self._unless_twin(ask, refusal)
+        finally:
+            available.cancel()
         message = replace(message, order_id=new_order_id(self._engine.clock.now()), order_number=new_order_number())
         binding = self._binding(ask, deadline)
         waiter = Waiter(Asked("place"), binding, ask.correlation_id, self._loop)
@@ -178,18 +185,6 @@ class OrderService:
         differing = changed(message, answer)
         if differing:
             raise CartChanged(differing)
-
-    async def _check_availability(self, ask: Ask, message: PlaceOrder, deadline: float) -> None:
-        need: dict[str, int] = {}
-        for line in message.items:
-            need[line.product_id] = need.get(line.product_id, 0) + line.quantity
-        answer = await self._availability(need, deadline_s=seconds_until(deadline), correlation_id=ask.correlation_id)
-        if isinstance(answer, Unanswered):
-            log.warning("availability_unanswered", reason=answer.reason, correlation_id=ask.correlation_id)
-            raise InventoryUnavailable
-        short = tuple(Shortage(p, q, answer[p]) for p, q in need.items() if answer[p] < q)
-        if short:
-            raise OutOfStock(short)
 
     async def _answer(self, ask: Ask, loaded: Loaded, waiter: Waiter, deadline: float) -> Reply:
         """Wait until the order tells the answer, or say 202 and let the worker finish."""
@@ -335,6 +330,22 @@ def _sees_all(principal: Principal) -> bool:
 
 def _may_see(principal: Principal, user_id: str) -> bool:
     return _sees_all(principal) or principal.user == user_id
+
+
+def _need(message: PlaceOrder) -> dict[str, int]:
+    need: dict[str, int] = {}
+    for line in message.items:
+        need[line.product_id] = need.get(line.product_id, 0) + line.quantity
+    return need
+
+
+def _check_availability(ask: Ask, need: dict[str, int], answer: AvailabilityAnswer) -> None:
+    if isinstance(answer, Unanswered):
+        log.warning("availability_unanswered", reason=answer.reason, correlation_id=ask.correlation_id)
+        raise InventoryUnavailable
+    short = tuple(Shortage(p, q, answer[p]) for p, q in need.items() if answer[p] < q)
+    if short:
+        raise OutOfStock(short)
 
 
 def _frame(ask: Ask) -> Frame:

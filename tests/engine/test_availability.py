@@ -28,7 +28,7 @@ async def together() -> AsyncIterator[tuple[ScriptedPartners, Together]]:
 
 
 async def ask(those: Together, *products: str, deadline_s: float = 20) -> AvailabilityAnswer:
-    return await those(dict.fromkeys(products, 2), deadline_s=deadline_s, correlation_id="together")
+    return await those.ask(dict.fromkeys(products, 2), deadline_s=deadline_s, correlation_id="together")
 
 
 def items(scripted: ScriptedPartners) -> list[list[str]]:
