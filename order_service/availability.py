@@ -49,7 +49,9 @@ class Together:
         self._patience: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def ask(self, need: dict[str, int], *, deadline_s: float, correlation_id: str) -> asyncio.Future[AvailabilityAnswer]:
+    def ask(
+        self, need: dict[str, int], *, deadline_s: float, correlation_id: str
+    ) -> asyncio.Future[AvailabilityAnswer]:
         """Pieces to be had of each product of ``need``, or why that is not known by the deadline.
 
         Whoever wants the answer no more cancels it.

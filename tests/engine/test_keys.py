@@ -12,7 +12,7 @@ from order_service import faults
 from order_service.core.lifecycle import Status
 from order_service.core.messages import Cancel, Command, Pay, RefundOrder, SetStatus
 from order_service.requests import Principal, Reply
-from tests.engine.partners import held, says, scripted_partners, stuck
+from tests.engine.partners import Plan, held, says, scripted_partners, stuck
 from tests.engine.rig import document, eventually, replica, rows, run
 from tests.store.given import placing
 
@@ -90,6 +90,21 @@ def test_availability_is_asked_under_a_key_of_its_own_however_the_client_names_i
             assert len(keys) == 2
             assert keys[0] != keys[1]
             assert "always-the-same" not in keys
+
+    run(story())
+
+
+@pytest.mark.parametrize("plan", [stuck(), says(503), says(200, {"items": []})])
+def test_a_repeat_of_a_creation_does_not_depend_on_what_the_inventory_says(database: str, plan: Plan) -> None:
+    async def story() -> None:
+        async with scripted_partners() as partners, replica(database, partners) as shop:
+            first = await shop.place(placing(), key="once")
+            assert first.status == 201
+            partners.plan("availability", plan)
+            repeated = await shop.place(placing(), key="once")
+            assert repeated.replayed
+            assert same(repeated, first)
+            assert partners.count("reserve") == 1
 
     run(story())
 
