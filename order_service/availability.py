@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
@@ -62,7 +63,7 @@ class Together:
             self._sending = True
             self._loop.call_soon(self._send)  # with whoever else comes in this turn of the loop
         timer = self._loop.call_at(asked.until, _too_late, asked.answer)
-        asked.answer.add_done_callback(lambda _: timer.cancel())
+        asked.answer.add_done_callback(partial(_done, timer))
         return asked.answer
 
     def _send(self) -> None:
@@ -140,6 +141,12 @@ class Together:
 
 def _of_any_question(answer: Unanswered) -> bool:
     return answer.reason in _OF_ANY_QUESTION or answer.reason.startswith(("status 5", "status 429"))
+
+
+def _done(timer: asyncio.TimerHandle, answer: asyncio.Future[AvailabilityAnswer]) -> None:
+    timer.cancel()
+    if not answer.cancelled():
+        answer.exception()  # raised for who awaits it; the loop need not report it where nobody does
 
 
 def _too_late(answer: asyncio.Future[AvailabilityAnswer]) -> None:

@@ -125,7 +125,7 @@ class OrderService:
             except Refusal as refusal:
                 return await self._unless_twin(ask, refusal)
         finally:
-            _want_no_more(available)
+            available.cancel()
         message = replace(message, order_id=new_order_id(self._engine.clock.now()), order_number=new_order_number())
         binding = self._binding(ask, deadline)
         waiter = Waiter(Asked("place"), binding, ask.correlation_id, self._loop)
@@ -330,12 +330,6 @@ def _sees_all(principal: Principal) -> bool:
 
 def _may_see(principal: Principal, user_id: str) -> bool:
     return _sees_all(principal) or principal.user == user_id
-
-
-def _want_no_more(answer: asyncio.Future[Any]) -> None:
-    """Whoever asked ahead of its use has no use for the answer, nor for a failure."""
-    if not answer.cancel() and not answer.cancelled():
-        answer.exception()
 
 
 def _need(message: PlaceOrder) -> dict[str, int]:

@@ -117,7 +117,7 @@ def _settle(system: System, orders: list[str]) -> None:
     """Cancel what nobody paid, mend what waits for a person, until nothing is owed and nobody is waited for."""
 
     def settled() -> bool:
-        # A refused refund leaves no call behind: what is owed is read first, or its order may not be asked for yet.
+        # Read before the orders: a refund that failed in between would leave nothing owed, and a person not waited for.
         owed = system.rows(
             "select 1 from partner_calls where state in ('open', 'parked') and kind <> 'late_check' limit 1"
         )
